@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Exporters: records as text for people and as JSON lines, flow records as EVE JSON and CSV.
+ */
+#ifndef TAPLINE_EXPORT_H
+#define TAPLINE_EXPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tapline/engine.h"
+#include "tapline/flow.h"
+#include "tapline/record.h"
+
+/* Room for "2026-11-22T10:00:01.000000000Z". */
+#define TL_TIME_TEXT 32
+#define TL_IP_TEXT 46
+
+void tl_format__time(uint64_t ts_ns, char ret_text[TL_TIME_TEXT]);
+void tl_format__ip(uint8_t ip_version, const uint8_t *ip, char ret_text[TL_IP_TEXT]);
+const char *tl_format__severity(enum tl_severity severity);
+const char *tl_format__app(uint8_t app); /* "http", "tls", …; NULL for unknown */
+const char *tl_format__tunnel(uint8_t type);
+
+/* Community ID v1 (seed 0) of a conversation: "1:…", 30 bytes with the zero. */
+void tl_community_id(uint8_t proto, uint8_t ip_version, const uint8_t *src, const uint8_t *dst,
+		     uint16_t src_port, uint16_t dst_port, bool one_way, char ret_id[32]);
+
+/* --- findings ---------------------------------------------------------------------------- */
+
+struct tl_finding_writer;
+
+struct tl_finding_writer_opts {
+	FILE *out;
+	bool json;
+	bool live;  /* open findings are told at once: as text, or as {"type":"finding_open",…} */
+	bool color; /* text only */
+	const struct tl_interface *(*interface)(void *ctx, uint32_t index); /* names */
+	void *ctx;
+	const char *file; /* named in the hint for Wireshark; NULL: none */
+};
+
+/*
+ * Settled findings are kept and written ranked (severity, count, time) at __finish, unless live:
+ * then each is written when it settles.
+ */
+int tl_finding_writer__create(const struct tl_finding_writer_opts *opts,
+			      struct tl_finding_writer **ret_writer);
+struct tl_record_sink tl_finding_writer__sink(struct tl_finding_writer *writer);
+/* Writes what was kept and the quality record. Highest severity seen, -1 when none; -errno. */
+int tl_finding_writer__finish(struct tl_finding_writer *writer);
+void tl_finding_writer__destroy(struct tl_finding_writer *writer);
+
+/* --- summary ----------------------------------------------------------------------------- */
+
+int tl_summary__write_json(const struct tl_run_summary *summary, FILE *out);
+int tl_summary__write_text(const struct tl_run_summary *summary, FILE *out);
+
+/* --- flow records ------------------------------------------------------------------------ */
+
+int tl_flow_record__write_json(const struct tl_flow *flow, const char *interface,
+			       enum tl_flow_end end, FILE *out);
+int tl_flow_record__write_csv_header(FILE *out);
+int tl_flow_record__write_csv(const struct tl_flow *flow, const char *interface,
+			      enum tl_flow_end end, FILE *out);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Flows: both directions of a conversation in one entry, and the table that finds it.
+ *
+ * The key is the 5-tuple of the innermost IP packet, put in order so that both directions give the
+ * same key: side 0 is the smaller (address, port). VLAN and tunnel are attributes of a flow, not
+ * part of its key: on a mirror port the same packet is often seen in two VLANs.
+ */
+#ifndef TAPLINE_FLOW_H
+#define TAPLINE_FLOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tapline/packet.h"
+
+struct tl_flow_key {
+	uint8_t addr[2][16]; /* [side]; an IPv4 one in the first 4 bytes, the rest 0 */
+	uint16_t port[2];    /* [side]; ICMP: type and code as Community ID orders them */
+	uint8_t proto;
+	uint8_t ip_version;
+	uint16_t reserved; /* 0 */
+};
+
+_Static_assert(sizeof(struct tl_flow_key) == 40, "compared as five words");
+
+enum tl_flow_state {
+	TL_FLOW_NEW = 0,	/* not TCP: one direction seen so far */
+	TL_FLOW_ESTABLISHED,	/* TCP: handshake complete or midstream; else: both directions seen */
+	TL_FLOW_SYN_SENT,
+	TL_FLOW_SYN_RECEIVED,
+	TL_FLOW_CLOSING, /* one FIN */
+	TL_FLOW_CLOSED,	 /* both FINs, or RST */
+};
+
+enum tl_flow_end {
+	TL_FLOW_END_NONE = 0,
+	TL_FLOW_END_CLOSED,	/* FINs or RST, and quiet since */
+	TL_FLOW_END_IDLE,	/* its idle time passed */
+	TL_FLOW_END_EVICTED,	/* the table was full */
+	TL_FLOW_END_REUSED,	/* a new connection on the same 5-tuple */
+	TL_FLOW_END_CAPTURE,	/* the capture ended */
+};
+
+enum tl_flow_flag {
+	TL_FLOW_MIDSTREAM = 1u << 0, /* TCP whose SYN was not seen */
+	TL_FLOW_CLIENT_SURE = 1u << 1, /* client known by a SYN (or by the first packet, not TCP) */
+	TL_FLOW_SAW_RST = 1u << 2,
+	TL_FLOW_VLAN_VARIES = 1u << 3, /* seen under more than one VLAN or tunnel */
+	TL_FLOW_FRAGMENTS = 1u << 4,
+};
+
+/*
+ * One flow. The worker that owns the table writes it; others copy it with tl_flow_table__read.
+ * Directions are indexed by side (as in the key): `client` tells which side is the client.
+ */
+struct tl_flow {
+	struct tl_flow_key key;
+	uint64_t first_ns;
+	uint64_t last_ns;
+	uint64_t packets[2];
+	uint64_t bytes[2]; /* wire length of the frames */
+	uint32_t index;	   /* of this entry in the table: where its analyzers' slab lies */
+	uint32_t interface;
+	uint32_t rtt_server_us; /* SYN to SYN-ACK; 0: unknown */
+	uint32_t rtt_client_us; /* SYN-ACK to ACK */
+	uint16_t vlan[2];	/* outermost two tags of the first packet */
+	uint16_t flags;		/* enum tl_flow_flag */
+	uint8_t tcp_flags[2];	/* all seen, by side */
+	uint8_t state;		/* enum tl_flow_state */
+	uint8_t client;		/* side: 0 or 1 */
+	uint8_t vlan_count;
+	uint8_t app; /* enum tl_app */
+	uint32_t tunnel_id;
+	uint8_t tunnel_type;
+	uint8_t end; /* enum tl_flow_end, when it ends */
+	uint16_t retransmissions[2];
+	/* private to the flow table's TCP state */
+	uint32_t next_seq[2];
+	uint32_t syn_seq;
+	uint64_t syn_ns;
+	uint64_t synack_ns;
+	uint32_t lru_prev;
+	uint32_t lru_next;
+	uint32_t sequence; /* sequence counter of the lock-free readers: odd while written */
+	uint32_t generation; /* grows each time the entry is given to a new flow */
+};
+
+_Static_assert(sizeof(struct tl_flow) <= 256, "a flow with its TCP state fits in 256 bytes");
+
+enum tl_app {
+	TL_APP_UNKNOWN = 0,
+	TL_APP_HTTP,
+	TL_APP_TLS,
+	TL_APP_DNS,
+	TL_APP_MYSQL,
+	TL_APP_POSTGRESQL,
+	TL_APP_SSH,
+	TL_APP_COUNT,
+};
+
+/* Called when a flow ends, before its entry is reused; `flow` is borrowed for the call. */
+typedef void tl_flow_end_fn(void *ctx, struct tl_flow *flow, enum tl_flow_end end);
+
+struct tl_flow_table;
+
+struct tl_flow_table_opts {
+	uint64_t memory_bytes;	/* all of the table's memory, set at start; --flow-memory */
+	uint64_t idle_ns;	/* 0: default, 60 s for UDP and others… */
+	uint64_t tcp_idle_ns;	/* 0: default, 5 min for established TCP */
+	uint64_t half_open_ns;	/* 0: default, 130 s: longer than Linux' last SYN retry's wait */
+	uint64_t closed_ns;	/* 0: default, 2 s */
+	uint64_t hash_seed[2];	/* both 0: from getrandom(2); set only by tests */
+	int numa_node;		/* -1: any */
+	tl_flow_end_fn *on_end; /* may be NULL */
+	void *ctx;
+};
+
+struct tl_flow_table_stats {
+	uint64_t flows; /* alive now */
+	uint64_t created;
+	uint64_t expired;
+	uint64_t evicted;
+	uint64_t capacity;
+	uint64_t memory_bytes;
+	uint32_t longest_probe; /* buckets, since the start */
+};
+
+/* One packet in a batch of lookups. */
+struct tl_flow_lookup {
+	const struct tl_packet *packet;
+	const struct tl_layers *layers;
+	struct tl_flow *ret_flow; /* NULL: no IP, or a fragment whose first one was not seen */
+	uint8_t ret_side;	  /* side (of the key) that sent the packet */
+	uint8_t ret_is_new;	  /* first packet of this flow (or of a new one on the same tuple) */
+};
+
+/* 0, -EINVAL (less memory than one bucket row), -ENOMEM. */
+int tl_flow_table__create(const struct tl_flow_table_opts *opts, struct tl_flow_table **ret_table);
+void tl_flow_table__destroy(struct tl_flow_table *table);
+
+/* Finds or makes the flow of each packet and updates counters and TCP state. n <= TL_BATCH_MAX. */
+void tl_flow_table__lookup(struct tl_flow_table *table, struct tl_flow_lookup *lookups, uint32_t n);
+
+/*
+ * Ends flows whose time has passed at `now_ns` (packet time), at most `budget` of them; true when
+ * more are due. `now_ns` may jump; it is never let go back.
+ */
+bool tl_flow_table__expire(struct tl_flow_table *table, uint64_t now_ns, uint32_t budget);
+
+/* Ends all flows (end of the capture), in order of their first packet. */
+void tl_flow_table__drain(struct tl_flow_table *table);
+
+void tl_flow_table__stats(const struct tl_flow_table *table, struct tl_flow_table_stats *ret_stats);
+
+/* Number of entries: flow->index is below it. */
+uint32_t tl_flow_table__capacity(const struct tl_flow_table *table);
+
+/* Any thread: copies entry `index`; false when it is free. Lock-free, retries while it is written. */
+bool tl_flow_table__read(const struct tl_flow_table *table, uint32_t index, struct tl_flow *ret_flow);
+
+/* The key of a decoded packet and the side that sent it; false when there is no IP in it. */
+bool tl_flow_key__of(const struct tl_layers *layers, struct tl_flow_key *ret_key, uint8_t *ret_side);
+
+#endif
