@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The tracker's verdict on a packet, made once; analyzers read it and do no sequence arithmetic of
+ * their own. Packets that are not TCP get a verdict too: NEW or COPY.
+ */
+#ifndef TAPLINE_ANALYZERS_SEGMENT_H
+#define TAPLINE_ANALYZERS_SEGMENT_H
+
+#include <stdint.h>
+
+enum tl_verdict {
+	TL_VERDICT_NEW = 0,	 /* first time these bytes (or this flag, this datagram) pass */
+	TL_VERDICT_COPY,	 /* the mirror shows the same packet twice: ignore it */
+	TL_VERDICT_REORDERED,	 /* fills a hole, older than its neighbours */
+	TL_VERDICT_LOST_BEFORE,	 /* retransmission of bytes never seen here: lost before the tap */
+	TL_VERDICT_LOST_AFTER,	 /* retransmission of bytes seen and not yet ACKed: lost after */
+	TL_VERDICT_SPURIOUS,	 /* retransmission of bytes already ACKed, or D-SACK says so */
+	TL_VERDICT_KEEPALIVE,	 /* 0 or 1 byte at snd_una - 1, window open */
+	TL_VERDICT_WINDOW_PROBE, /* any shape of probe while the peer's window is shut */
+	TL_VERDICT_PURE_ACK,	 /* no bytes, no SYN, FIN or RST */
+	TL_VERDICT_SYN_RETRANSMIT, /* the same SYN (or SYN-ACK) with the same ISN again */
+	TL_VERDICT_NOT_TRACKED,	 /* no flow, a later fragment, or headers cut off */
+};
+
+enum tl_trigger { TL_TRIGGER_NONE = 0, TL_TRIGGER_RTO, TL_TRIGGER_FAST, TL_TRIGGER_TLP };
+
+struct tl_segment {
+	uint8_t verdict;	/* enum tl_verdict */
+	uint8_t trigger;	/* enum tl_trigger, of a retransmission */
+	uint8_t duplicate_ack;	/* this ACK is a duplicate (RFC 5681) */
+	uint8_t window_known;	/* window_bytes is scaled rightly (both SYNs seen), or is 0 */
+	uint32_t relative_seq;	/* of the first byte, from the ISN (or the first byte seen) */
+	uint32_t new_bytes;	/* bytes of this segment that are new */
+	uint32_t window_bytes;	/* the window this segment advertises */
+	uint32_t missed_bytes;	/* a hole before this was just found to be the capture's own loss */
+	uint32_t flight_bytes;	/* sent and not ACKed, in this direction, after this segment */
+	uint32_t acked_bytes;	/* new bytes of the peer that this segment ACKs */
+	uint32_t rtt_us;	/* sample this ACK gives of the way from the tap and back; 0: none */
+	uint64_t original_ns;	/* when the retransmitted bytes were first seen; 0: never */
+};
+
+#endif
