@@ -140,8 +140,15 @@ struct tl_flow_lookup {
 int tl_flow_table__create(const struct tl_flow_table_opts *opts, struct tl_flow_table **ret_table);
 void tl_flow_table__destroy(struct tl_flow_table *table);
 
-/* Finds or makes the flow of each packet and updates counters and TCP state. n <= TL_BATCH_MAX. */
-void tl_flow_table__lookup(struct tl_flow_table *table, struct tl_flow_lookup *lookups, uint32_t n);
+/*
+ * Finds or makes the flow of each packet and updates counters and TCP state. n <= TL_BATCH_MAX.
+ * Returns how many were done, at least 1: it stops before a packet that would end (evict, replace)
+ * a flow which an earlier packet of this call belongs to, so that the caller can analyze those
+ * packets while their flow still stands, and then call again with the rest. on_end is called for
+ * flows that end on the way, always before their entry is given to a new flow.
+ */
+uint32_t tl_flow_table__lookup(struct tl_flow_table *table, struct tl_flow_lookup *lookups,
+			       uint32_t n);
 
 /*
  * Ends flows whose time has passed at `now_ns` (packet time), at most `budget` of them; true when

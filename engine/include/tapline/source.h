@@ -62,6 +62,8 @@ struct tl_source_ops {
 	int (*stop)(struct tl_source *source);
 	/* Replaces the filter while running; the old one stays when this fails. May be NULL. */
 	int (*set_filter)(struct tl_source *source, const struct tl_filter *filter);
+	/* How full the ring is, 0…100: analysis is shed when it fills. May be NULL. */
+	int (*fill_percent)(struct tl_source *source);
 	void (*destroy)(struct tl_source *source);
 };
 
