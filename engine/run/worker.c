@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A worker: one thread that takes batches from its sources through every stage.
+ *
+ *   fill ─► take (time order) ─► [record] ─► decode all ─► look up all ─► analyze ─► [hand over]
+ *
+ * With one worker it records first, so that analyzers see the frame numbers of the file. With
+ * several, packets go to the merger after analysis, and frames are found by the frame map.
+ *
+ * A batch is cut where packet time crosses the tick grid: each tick comes after all older packets
+ * and before all others, live and from a file alike.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "run.h"
+#include "tapline/decode.h"
+#include "tapline/topology.h"
+
+#define FLOW_MEMORY_DEFAULT (256ull << 20)
+#define EXPIRE_BUDGET	    64u /* flows ended between two batches */
+#define EXPIRE_ALL	    UINT32_MAX
+#define SHED_ABOVE_PERCENT  75 /* of the ring: from here on packets are recorded only */
+#define SHED_BELOW_PERCENT  40
+
+/* --- observations -------------------------------------------------------------------------- */
+
+static bool emit(void *ctx, const struct tl_observation *observation)
+{
+	struct worker *w = ctx;
+	struct tl_observation *slot = tl_spsc__reserve(&w->observations);
+
+	/* A file can wait for the judge; a wire cannot. */
+	while (!slot && !w->engine->live && !engine__stopping(w->engine)) {
+		tl_cpu_relax();
+		slot = tl_spsc__reserve(&w->observations);
+	}
+	if (!slot) {
+		tl_counter_add(&w->observations_lost, 1);
+		return false;
+	}
+	memcpy(slot, observation, offsetof(struct tl_observation, data) + observation->data_bytes);
+	slot->worker = (uint16_t)w->index;
+	tl_spsc__push(&w->observations);
+	return true;
+}
+
+static void on_flow_end(void *ctx, struct tl_flow *flow, enum tl_flow_end end)
+{
+	struct worker *w = ctx;
+
+	if (w->analysis)
+		w->engine->opts.analysis->worker_flow_end(
+			w->analysis, flow, w->slab + (size_t)flow->index * w->slab_stride, end);
+	if (w->engine->opts.on_flow_end)
+		w->engine->opts.on_flow_end(w->engine->opts.flow_ctx, flow, end);
+}
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+static int create_analysis(struct worker *w)
+{
+	const struct tl_analysis_ops *ops = w->engine->opts.analysis;
+	uint32_t capacity = tl_flow_table__capacity(w->flows);
+	struct tl_analysis_worker_opts opts = {
+		.worker = (uint16_t)w->index,
+		.flow_capacity = capacity,
+		.emit = emit,
+		.emit_ctx = w,
+	};
+	int err;
+
+	if (!ops)
+		return 0;
+	w->slab_stride = ops->flow_bytes();
+	w->slab_bytes = w->slab_stride * capacity;
+	w->slab = mmap(NULL, w->slab_bytes ? w->slab_bytes : 1, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (w->slab == MAP_FAILED) {
+		w->slab = NULL;
+		return -ENOMEM;
+	}
+	err = tl_spsc__init(&w->observations, OBSERVATION_RING, sizeof(struct tl_observation));
+	return err ? err : ops->worker_create(&opts, &w->analysis);
+}
+
+static int create_flows(struct worker *w)
+{
+	const struct tl_engine_opts *o = &w->engine->opts;
+	uint64_t memory = o->flow_memory_bytes ? o->flow_memory_bytes : FLOW_MEMORY_DEFAULT;
+	struct tl_flow_table_opts opts = {
+		.memory_bytes = memory / w->engine->worker_count,
+		.numa_node = -1,
+		.on_end = on_flow_end,
+		.ctx = w,
+	};
+	int err;
+
+	if (!o->analysis && !o->on_flow_end)
+		return 0;
+	err = tl_flow_table__create(&opts, &w->flows);
+	return err ? err : create_analysis(w);
+}
+
+int worker__create(struct tl_engine *engine, uint32_t index, struct worker **ret_worker)
+{
+	struct worker *w = aligned_alloc(TL_CACHE_LINE, (sizeof(*w) + 63) / 64 * 64);
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	memset(w, 0, sizeof(*w));
+	w->engine = engine;
+	w->index = index;
+	w->cpu = -1;
+	for (uint32_t i = 0; i < engine->source_count; i++)
+		if (i % engine->worker_count == index)
+			w->sources[w->source_count++] = engine->sources[i];
+	err = merge__init(&w->merge, w->sources, w->source_count, engine->live);
+	if (!err)
+		err = create_flows(w);
+	if (!err && engine->worker_count > 1)
+		err = tl_spsc__init(&w->handoff, HANDOFF_PACKETS, sizeof(struct handoff_packet));
+	if (err) {
+		worker__destroy(w);
+		return err;
+	}
+	*ret_worker = w;
+	return 0;
+}
+
+void worker__destroy(struct worker *w)
+{
+	if (!w)
+		return;
+	if (w->analysis)
+		w->engine->opts.analysis->worker_destroy(w->analysis);
+	tl_flow_table__destroy(w->flows);
+	if (w->slab)
+		munmap(w->slab, w->slab_bytes ? w->slab_bytes : 1);
+	tl_spsc__fini(&w->observations);
+	tl_spsc__fini(&w->handoff);
+	merge__fini(&w->merge);
+	free(w);
+}
+
+/* --- time ---------------------------------------------------------------------------------- */
+
+static void tick_to(struct worker *w, uint64_t tick_ns)
+{
+	while (tl_flow_table__expire(w->flows, tick_ns, EXPIRE_ALL))
+		;
+	if (w->analysis)
+		w->engine->opts.analysis->worker_tick(w->analysis, tick_ns);
+	w->next_tick_ns = tick_ns + TL_TICK_NS;
+}
+
+/* Ticks up to the newest grid point that is not after `now_ns`: what lies between changes nothing.
+ */
+static void advance(struct worker *w, uint64_t now_ns)
+{
+	if (!w->flows || !w->next_tick_ns || now_ns < w->next_tick_ns)
+		return;
+	tick_to(w, now_ns - now_ns % TL_TICK_NS);
+}
+
+/* Packets from `from` that lie before the next tick; the grid starts at the first packet. */
+static uint32_t count_before_tick(struct worker *w, uint32_t from, uint32_t n)
+{
+	uint32_t count = 0;
+
+	if (!w->next_tick_ns)
+		w->next_tick_ns = w->packets[from].ts_ns / TL_TICK_NS * TL_TICK_NS + TL_TICK_NS;
+	while (from + count < n && w->packets[from + count].ts_ns < w->next_tick_ns)
+		count++;
+	return count;
+}
+
+/* --- stages -------------------------------------------------------------------------------- */
+
+static void look_up_and_analyze(struct worker *w, uint32_t from, uint32_t n)
+{
+	while (n) {
+		uint32_t done = tl_flow_table__lookup(w->flows, &w->lookups[from], n);
+		struct tl_batch batch = {
+			.n = done,
+			.packet = &w->packets[from],
+			.layers = &w->layers[from],
+			.lookup = &w->lookups[from],
+			.slab = w->slab,
+			.slab_stride = w->slab_stride,
+		};
+
+		if (w->analysis) {
+			for (uint32_t i = from; i < from + done; i++) {
+				const struct tl_flow_lookup *l = &w->lookups[i];
+
+				if (l->ret_is_new && l->ret_flow)
+					memset(w->slab + l->ret_flow->index * w->slab_stride, 0,
+					       w->slab_stride);
+			}
+			w->engine->opts.analysis->worker_batch(w->analysis, &batch);
+		}
+		from += done;
+		n -= done;
+	}
+}
+
+static bool must_shed(struct worker *w)
+{
+	int fullest = 0;
+
+	if (!w->engine->live)
+		return false;
+	for (uint32_t i = 0; i < w->source_count; i++) {
+		struct tl_source *s = w->sources[i];
+		int percent = s->ops->fill_percent ? s->ops->fill_percent(s) : 0;
+
+		if (percent > fullest)
+			fullest = percent;
+	}
+	w->shedding = fullest > (w->shedding ? SHED_BELOW_PERCENT : SHED_ABOVE_PERCENT);
+	return w->shedding;
+}
+
+static void analyze(struct worker *w, uint32_t n)
+{
+	if (!w->flows || !n)
+		return;
+	if (must_shed(w)) {
+		tl_counter_add(&w->analysis_shed, n);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		tl_decode(&w->packets[i], &w->layers[i]);
+		w->lookups[i] = (struct tl_flow_lookup){ .packet = &w->packets[i],
+							 .layers = &w->layers[i] };
+	}
+	for (uint32_t from = 0; from < n;) {
+		uint32_t count = count_before_tick(w, from, n);
+
+		if (count)
+			look_up_and_analyze(w, from, count);
+		from += count;
+		if (from < n)
+			advance(w, w->packets[from].ts_ns);
+	}
+}
+
+/*
+ * Several workers: to the merger, which gives the bytes back. A full ring is waited for: the
+ * source's ring takes up what the merger is behind.
+ */
+static void hand_over(struct worker *w, uint32_t n)
+{
+	bool last_seen[TL_INTERFACES_MAX] = { false };
+
+	/* The last packet of each input in this batch carries what may be released by then. */
+	for (uint32_t i = n; i-- > 0;) {
+		uint8_t input = w->inputs[i];
+
+		w->release_upto[i] =
+			last_seen[input] ? 0 : merge__releasable(&w->merge.inputs[input]);
+		last_seen[input] = true;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct handoff_packet *slot;
+
+		while (!(slot = tl_spsc__reserve(&w->handoff)))
+			tl_cpu_relax();
+		slot->packet = w->packets[i];
+		slot->worker_frame = ++w->frames;
+		slot->input = w->inputs[i];
+		slot->release_upto = w->release_upto[i];
+		tl_spsc__push(&w->handoff);
+	}
+}
+
+static void number_frames(struct worker *w, uint32_t n)
+{
+	bool provisional = w->engine->worker_count > 1;
+
+	for (uint32_t i = 0; i < n; i++)
+		w->packets[i].frame = provisional
+					      ? frame_map__provisional(w->index, w->frames + i + 1)
+					      : w->frames + i + 1;
+}
+
+/* One batch through all stages. False when a stop condition was reached. */
+static bool process(struct worker *w, uint32_t n)
+{
+	struct tl_engine *engine = w->engine;
+	uint32_t taken = n;
+
+	if (engine->live && (engine->worker_count > 1 || !engine->recording.recorder))
+		number_frames(w, n);
+	if (engine->worker_count > 1) {
+		analyze(w, n);
+		hand_over(w, n);
+		return true;
+	}
+	taken = recording__write(&engine->recording, w->packets, n);
+	w->frames += taken;
+	analyze(w, taken);
+	if (!engine->live && taken) {
+		if (!engine->first_packet_ns)
+			engine->first_packet_ns = w->packets[0].ts_ns;
+		engine->last_packet_ns = w->packets[taken - 1].ts_ns;
+	}
+	return taken == n;
+}
+
+/* --- the loop ------------------------------------------------------------------------------ */
+
+static void note_links(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->merge.count; i++) {
+		const struct merge_input *in = &w->merge.inputs[i];
+		const char *name = engine__interface(w->engine, in->source->interface)->name;
+
+		if (in->down == w->down[i])
+			continue;
+		w->down[i] = in->down;
+		if (w->engine->worker_count == 1)
+			recording__note(&w->engine->recording, in->source->interface,
+					in->down ? "the interface went down: a gap begins"
+						 : "the interface is back: the gap ends");
+		engine__note(w->engine, "%s %s", name, in->down ? "went down" : "came back");
+	}
+}
+
+static void between_batches(struct worker *w)
+{
+	uint64_t watermark = merge__watermark(&w->merge);
+
+	if (watermark != UINT64_MAX) {
+		advance(w, watermark);
+		if (w->engine->worker_count > 1)
+			tl_store_release(&w->handoff_ns, watermark);
+	}
+	if (w->flows && w->next_tick_ns)
+		tl_store_release(&w->watermark_ns, w->next_tick_ns - TL_TICK_NS);
+	if (w->engine->worker_count == 1)
+		recording__tick(&w->engine->recording, w->engine->live
+							       ? clock__realtime_ns()
+							       : w->engine->recording.last_ns);
+}
+
+static void wait_for_packets(struct worker *w)
+{
+	int timeout = w->source_count == 1 ? IDLE_WAIT_MS : 1;
+
+	for (uint32_t i = 0; i < w->source_count; i++)
+		w->sources[i]->ops->wait(w->sources[i], timeout);
+}
+
+/* Takes and processes what is in order; packets processed. */
+static uint32_t run_batches(struct worker *w)
+{
+	uint32_t total = 0;
+	uint32_t n;
+
+	while ((n = merge__take(&w->merge, TL_BATCH_MAX, w->packets, w->inputs))) {
+		bool go_on = process(w, n);
+
+		if (w->engine->worker_count == 1)
+			merge__release(&w->merge);
+		total += n;
+		if (!go_on)
+			break;
+	}
+	return total;
+}
+
+/* After a stop: what the kernel has queued still counts. */
+static void drain(struct worker *w)
+{
+	uint64_t quiet_since = clock__monotonic_ns();
+
+	if (!w->engine->live || w->engine->recording.limit_reached)
+		return;
+	for (uint32_t i = 0; i < w->source_count; i++)
+		w->sources[i]->ops->stop(w->sources[i]);
+	while (clock__monotonic_ns() - quiet_since < DRAIN_NS) {
+		if (merge__fill(&w->merge) > 0)
+			quiet_since = clock__monotonic_ns();
+		else
+			wait_for_packets(w);
+		run_batches(w);
+	}
+	merge__flush(&w->merge);
+	run_batches(w);
+}
+
+static void loop(struct worker *w)
+{
+	while (!engine__stopping(w->engine)) {
+		int filled = merge__fill(&w->merge);
+
+		if (filled < 0) {
+			w->error = filled;
+			tl_engine__stop(w->engine);
+			break;
+		}
+		if (!run_batches(w) && !filled) {
+			if (merge__ended(&w->merge))
+				break;
+			wait_for_packets(w);
+		}
+		note_links(w);
+		between_batches(w);
+	}
+}
+
+static void finish(struct worker *w)
+{
+	uint64_t now = w->merge.last_ns;
+
+	if (w->flows) {
+		advance(w, now);
+		tl_flow_table__drain(w->flows);
+	}
+	if (w->analysis)
+		w->engine->opts.analysis->worker_finish(w->analysis, now);
+	if (w->merge.went_back && w->engine->live)
+		engine__note(w->engine, "%llu packets were stamped earlier than one before them",
+			     (unsigned long long)w->merge.went_back);
+	tl_store_release(&w->handoff_ns, UINT64_MAX);
+}
+
+void *worker__main(void *arg)
+{
+	struct worker *w = arg;
+
+	prctl(PR_SET_NAME, "tapline-worker");
+	if (w->cpu >= 0)
+		tl_topology__pin(w->cpu);
+	loop(w);
+	drain(w);
+	finish(w);
+	tl_store_release(&w->done, 1);
+	return NULL;
+}
