@@ -30,6 +30,7 @@ struct tl_judge_facts; /* core/facts.h: what is known of the mirror as a whole *
 struct tl_analyzer_judge {
 	struct tl_findings *findings;
 	const struct tl_judge_facts *facts;
+	struct tl_record_sink sink; /* for the record that closes the run; findings go above */
 	bool live;
 };
 

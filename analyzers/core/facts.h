@@ -7,9 +7,41 @@
 #ifndef TAPLINE_ANALYZERS_FACTS_H
 #define TAPLINE_ANALYZERS_FACTS_H
 
+#include "core/tracker.h"
 #include "tapline/analyzer.h"
 
 struct tl_judge_facts;
+
+/* --- for the registry: makes the facts, feeds them, frees them ------------------------------ */
+
+/* `analyzer` of an observation that is the core's own. */
+#define TL_OBSERVATION_CORE 0xffff
+
+int tl_facts__create(struct tl_judge_facts **ret_facts);
+void tl_facts__destroy(struct tl_judge_facts *facts);
+/* An observation whose analyzer is TL_OBSERVATION_CORE; others are ignored. */
+void tl_facts__observe(struct tl_judge_facts *facts, const struct tl_observation *observation);
+/* Before judges see the same totals in judge_tick and judge_finish. */
+void tl_facts__set_totals(struct tl_judge_facts *facts, const struct tl_run_totals *totals);
+
+/* --- for the core's worker side: what its observations carry -------------------------------- */
+
+enum tl_core_observation {
+	TL_CORE_HOSTS = 1, /* struct tl_core_hosts: addresses first seen sending */
+	TL_CORE_TOTALS,	   /* struct tl_tracker_totals: the worker's, since the start */
+};
+
+#define TL_CORE_HOSTS_MAX 40
+
+struct tl_core_hosts {
+	uint32_t count;
+	uint8_t ip_version[TL_CORE_HOSTS_MAX];
+	uint8_t ip[TL_CORE_HOSTS_MAX][16];
+};
+
+_Static_assert(sizeof(struct tl_core_hosts) <= TL_OBSERVATION_BYTES, "fits in one observation");
+
+/* --- for judges ----------------------------------------------------------------------------- */
 
 /* Was a packet seen that this address sent? */
 bool tl_facts__host_sends(const struct tl_judge_facts *facts, const struct tl_endpoint *host);
@@ -21,6 +53,10 @@ enum tl_two_way {
 	TL_TWO_WAY_MIXED,
 };
 enum tl_two_way tl_facts__two_way(const struct tl_judge_facts *facts);
+
+/* The trackers' counts, summed over the workers. */
+void tl_facts__tracker_totals(const struct tl_judge_facts *facts,
+			      struct tl_tracker_totals *ret_totals);
 
 /* Packets this capture lost (all stages) until now. */
 uint64_t tl_facts__capture_drops(const struct tl_judge_facts *facts);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See facts.h. Called by the judge's thread alone.
+ *
+ * Hosts that send lie in a table of fixed size; an address may stand in PROBES slots from its hash
+ * on. When all are taken the first is overwritten: with more hosts than slots, the ones seen last
+ * are known.
+ *
+ *   hash ─► | host | host |  -   | host | …    PROBES slots
+ */
+#include "core/facts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tapline/engine.h"
+
+#define HOSTS  (1u << 16)
+#define PROBES 8u
+
+struct host {
+	uint8_t ip_version; /* 0: free */
+	uint8_t ip[16];
+};
+
+struct tl_judge_facts {
+	struct tl_tracker_totals worker[TL_WORKERS_MAX];
+	struct tl_tracker_totals sum;
+	uint64_t capture_drops;
+	struct host host[HOSTS];
+};
+
+int tl_facts__create(struct tl_judge_facts **ret_facts)
+{
+	struct tl_judge_facts *facts = calloc(1, sizeof(*facts));
+
+	if (!facts)
+		return -ENOMEM;
+	*ret_facts = facts;
+	return 0;
+}
+
+void tl_facts__destroy(struct tl_judge_facts *facts)
+{
+	free(facts);
+}
+
+static uint32_t slot_of(uint8_t ip_version, const uint8_t ip[16])
+{
+	uint64_t a, b;
+
+	memcpy(&a, ip, 8);
+	memcpy(&b, ip + 8, 8);
+	if (ip_version == 4)
+		b = 0, a &= 0xffffffffu;
+	a = (a ^ (b << 29 | b >> 35)) * 0x9e3779b97f4a7c15u;
+	return (uint32_t)(a >> 48);
+}
+
+static bool same_host(const struct host *host, uint8_t ip_version, const uint8_t ip[16])
+{
+	return host->ip_version == ip_version && !memcmp(host->ip, ip, ip_version == 4 ? 4 : 16);
+}
+
+static void add_host(struct tl_judge_facts *facts, uint8_t ip_version, const uint8_t ip[16])
+{
+	uint32_t slot = slot_of(ip_version, ip);
+	struct host *free_host = &facts->host[slot % HOSTS];
+
+	for (uint32_t i = 0; i < PROBES; i++) {
+		struct host *host = &facts->host[(slot + i) % HOSTS];
+
+		if (same_host(host, ip_version, ip))
+			return;
+		if (!host->ip_version) {
+			free_host = host;
+			break;
+		}
+	}
+	free_host->ip_version = ip_version;
+	memcpy(free_host->ip, ip, sizeof(free_host->ip));
+}
+
+static void observe_hosts(struct tl_judge_facts *facts, const struct tl_observation *observation)
+{
+	struct tl_core_hosts hosts;
+
+	if (observation->data_bytes != sizeof(hosts))
+		return;
+	memcpy(&hosts, observation->data, sizeof(hosts));
+	for (uint32_t i = 0; i < hosts.count && i < TL_CORE_HOSTS_MAX; i++)
+		if (hosts.ip_version[i] == 4 || hosts.ip_version[i] == 6)
+			add_host(facts, hosts.ip_version[i], hosts.ip[i]);
+}
+
+/* A worker says all it counted each time, so the sum changes by the difference. */
+static void observe_totals(struct tl_judge_facts *facts, const struct tl_observation *observation)
+{
+	struct tl_tracker_totals *old = &facts->worker[observation->worker % TL_WORKERS_MAX];
+	uint64_t now[sizeof(*old) / sizeof(uint64_t)], was[sizeof(*old) / sizeof(uint64_t)];
+	uint64_t sum[sizeof(*old) / sizeof(uint64_t)];
+
+	if (observation->data_bytes != sizeof(*old))
+		return;
+	memcpy(now, observation->data, sizeof(now));
+	memcpy(was, old, sizeof(was));
+	memcpy(sum, &facts->sum, sizeof(sum));
+	for (size_t i = 0; i < sizeof(sum) / sizeof(sum[0]); i++)
+		sum[i] += now[i] - was[i];
+	memcpy(&facts->sum, sum, sizeof(sum));
+	memcpy(old, now, sizeof(now));
+}
+
+void tl_facts__observe(struct tl_judge_facts *facts, const struct tl_observation *observation)
+{
+	if (observation->analyzer != TL_OBSERVATION_CORE)
+		return;
+	if (observation->kind == TL_CORE_HOSTS)
+		observe_hosts(facts, observation);
+	else if (observation->kind == TL_CORE_TOTALS)
+		observe_totals(facts, observation);
+}
+
+void tl_facts__set_totals(struct tl_judge_facts *facts, const struct tl_run_totals *totals)
+{
+	facts->capture_drops = tl_drops__total(&totals->source.dropped) + totals->dropped_writer;
+}
+
+bool tl_facts__host_sends(const struct tl_judge_facts *facts, const struct tl_endpoint *host)
+{
+	uint32_t slot = slot_of(host->ip_version, host->ip);
+
+	for (uint32_t i = 0; i < PROBES; i++)
+		if (same_host(&facts->host[(slot + i) % HOSTS], host->ip_version, host->ip))
+			return host->ip_version != 0;
+	return false;
+}
+
+enum tl_two_way tl_facts__two_way(const struct tl_judge_facts *facts)
+{
+	uint64_t one = facts->sum.one_way_flows;
+	uint64_t two = facts->sum.two_way_flows;
+
+	if (!one && !two)
+		return TL_TWO_WAY_UNKNOWN;
+	/* A few flows of the other sort are a route of their own, not the mirror's nature. */
+	if (one <= two / 20)
+		return TL_TWO_WAY_YES;
+	return two <= one / 20 ? TL_TWO_WAY_NO : TL_TWO_WAY_MIXED;
+}
+
+void tl_facts__tracker_totals(const struct tl_judge_facts *facts,
+			      struct tl_tracker_totals *ret_totals)
+{
+	*ret_totals = facts->sum;
+}
+
+uint64_t tl_facts__capture_drops(const struct tl_judge_facts *facts)
+{
+	return facts->capture_drops;
+}
