@@ -61,6 +61,13 @@ void tl_link_guard__destroy(struct tl_link_guard *guard);
 /* Puts back what a crashed run left changed on this interface; count of settings, or -errno. */
 int tl_link_guard__recover(const char *name);
 
+/*
+ * `tapline check --fix`: GRO, LRO and hardware GRO off, the receive ring at its largest, until
+ * __unfix, which gives the count of settings it put back. Count of changes, and `ret_note` in words.
+ */
+int tl_link__fix(const char *name, struct tl_error *ret_error, char ret_note[256]);
+int tl_link__unfix(const char *name);
+
 /* The NIC's own drop counters (rx_missed_errors + rx_fifo_errors), cumulative; 0 or -errno. */
 int tl_link__nic_drops(const char *name, uint64_t *ret_drops);
 
