@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Command lines as tables: parsing and --help come from the same rows.
+ */
+#ifndef TAPLINE_TOOLS_OPTIONS_H
+#define TAPLINE_TOOLS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tapline/source.h"
+
+#define STRING_LIST_MAX 64
+
+struct string_list {
+	const char *at[STRING_LIST_MAX];
+	uint32_t count;
+};
+
+enum option_type {
+	OPTION_FLAG,   /* bool: set */
+	OPTION_CLEAR,  /* bool: cleared */
+	OPTION_IGNORE, /* taken for tcpdump's sake; changes nothing */
+	OPTION_STRING, /* const char * */
+	OPTION_LIST,   /* struct string_list: may be given more than once */
+	OPTION_U32,    /* uint32_t */
+	OPTION_U64,    /* uint64_t */
+	OPTION_SIZE,   /* uint64_t bytes: 100, 64k, 10M, 2G, 1T (powers of 1024) */
+	OPTION_TIME,   /* uint64_t ns: 10, 10s, 500ms, 5m, 2h, 7d (no unit: seconds) */
+	OPTION_CALL,   /* parse() */
+};
+
+struct option_spec {
+	char letter;	  /* 0: none */
+	const char *name; /* long name without dashes; NULL: none */
+	enum option_type type;
+	const char *argument; /* as --help shows it; NULL: takes none */
+	const char *help;
+	size_t offset; /* in the options struct */
+	/* OPTION_CALL: 0 or -EINVAL with the reason. */
+	int (*parse)(void *options, const char *text, struct tl_error *ret_error);
+};
+
+struct option_group {
+	const char *title;
+	const struct option_spec *specs;
+	size_t count;
+};
+
+/*
+ * Parses argv (argv[0] is the command's name), permuting operands to its end. Index of the first
+ * operand; -EINVAL with the reason. `--help` and `-h` give -ECANCELED.
+ */
+int options__parse(const struct option_group *groups, size_t group_count, void *options, int argc,
+		   char **argv, struct tl_error *ret_error);
+
+void options__print_help(const struct option_group *groups, size_t group_count, FILE *out);
+
+/* "10M" and the like; -EINVAL when it is not one. */
+int options__parse_size(const char *text, uint64_t *ret_bytes);
+int options__parse_time(const char *text, uint64_t *ret_ns);
+int options__parse_u64(const char *text, uint64_t *ret_value);
+
+#endif
