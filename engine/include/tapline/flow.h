@@ -20,14 +20,14 @@ struct tl_flow_key {
 	uint16_t port[2];    /* [side]; ICMP: type and code as Community ID orders them */
 	uint8_t proto;
 	uint8_t ip_version;
-	uint16_t reserved; /* 0 */
+	uint16_t reserved; /* 0; the table uses other values for keys of its own */
 };
 
 _Static_assert(sizeof(struct tl_flow_key) == 40, "compared as five words");
 
 enum tl_flow_state {
-	TL_FLOW_NEW = 0,	/* not TCP: one direction seen so far */
-	TL_FLOW_ESTABLISHED,	/* TCP: handshake complete or midstream; else: both directions seen */
+	TL_FLOW_NEW = 0,     /* not TCP: one direction seen so far */
+	TL_FLOW_ESTABLISHED, /* TCP: handshake complete or midstream; else: both directions seen */
 	TL_FLOW_SYN_SENT,
 	TL_FLOW_SYN_RECEIVED,
 	TL_FLOW_CLOSING, /* one FIN */
@@ -36,15 +36,15 @@ enum tl_flow_state {
 
 enum tl_flow_end {
 	TL_FLOW_END_NONE = 0,
-	TL_FLOW_END_CLOSED,	/* FINs or RST, and quiet since */
-	TL_FLOW_END_IDLE,	/* its idle time passed */
-	TL_FLOW_END_EVICTED,	/* the table was full */
-	TL_FLOW_END_REUSED,	/* a new connection on the same 5-tuple */
-	TL_FLOW_END_CAPTURE,	/* the capture ended */
+	TL_FLOW_END_CLOSED,  /* FINs or RST, and quiet since */
+	TL_FLOW_END_IDLE,    /* its idle time passed */
+	TL_FLOW_END_EVICTED, /* the table was full */
+	TL_FLOW_END_REUSED,  /* a new connection on the same 5-tuple */
+	TL_FLOW_END_CAPTURE, /* the capture ended */
 };
 
 enum tl_flow_flag {
-	TL_FLOW_MIDSTREAM = 1u << 0, /* TCP whose SYN was not seen */
+	TL_FLOW_MIDSTREAM = 1u << 0,   /* TCP whose SYN was not seen */
 	TL_FLOW_CLIENT_SURE = 1u << 1, /* client known by a SYN (or by the first packet, not TCP) */
 	TL_FLOW_SAW_RST = 1u << 2,
 	TL_FLOW_VLAN_VARIES = 1u << 3, /* seen under more than one VLAN or tunnel */
@@ -54,40 +54,53 @@ enum tl_flow_flag {
 /*
  * One flow. The worker that owns the table writes it; others copy it with tl_flow_table__read.
  * Directions are indexed by side (as in the key): `client` tells which side is the client.
+ *
+ * Three cache lines; a packet in the middle of a connection touches the first two alone:
+ *
+ *	line 0   who, when last, TCP state and sequence numbers
+ *	line 1   counters, path, place in the table's lists
+ *	line 2   what handshakes, stalls and the end of the flow need
  */
 struct tl_flow {
 	struct tl_flow_key key;
-	uint64_t first_ns;
 	uint64_t last_ns;
+	uint32_t sequence;    /* private: lock-free readers' counter, odd while written */
+	uint8_t tcp_flags[2]; /* all seen, by side */
+	uint8_t state;	      /* enum tl_flow_state */
+	uint8_t client;	      /* side: 0 or 1 */
+	uint32_t next_seq[2]; /* private: by side, behind the highest byte sent */
+
 	uint64_t packets[2];
 	uint64_t bytes[2]; /* wire length of the frames */
-	uint32_t index;	   /* of this entry in the table: where its analyzers' slab lies */
-	uint32_t interface;
-	uint32_t rtt_server_us; /* SYN to SYN-ACK; 0: unknown */
-	uint32_t rtt_client_us; /* SYN-ACK to ACK */
-	uint16_t vlan[2];	/* outermost two tags of the first packet */
-	uint16_t flags;		/* enum tl_flow_flag */
-	uint8_t tcp_flags[2];	/* all seen, by side */
-	uint8_t state;		/* enum tl_flow_state */
-	uint8_t client;		/* side: 0 or 1 */
+	uint16_t vlan[2];  /* outermost two tags (TCI) of the first packet */
+	uint16_t flags;	   /* enum tl_flow_flag; from bit 8 on private */
 	uint8_t vlan_count;
-	uint8_t app; /* enum tl_app */
-	uint32_t tunnel_id;
 	uint8_t tunnel_type;
-	uint8_t end; /* enum tl_flow_end, when it ends */
-	uint16_t retransmissions[2];
-	/* private to the flow table's TCP state */
-	uint32_t next_seq[2];
-	uint32_t syn_seq;
-	uint64_t syn_ns;
-	uint64_t synack_ns;
+	uint32_t tunnel_id;
+	uint32_t index; /* of this entry in the table: where its analyzers' slab lies */
+	uint8_t app;	/* enum tl_app */
+	uint8_t end;	/* enum tl_flow_end, when it ends */
+	uint16_t slot;	/* private: of the timer wheel */
+	uint32_t seen;	/* private: table's clock at its last packet, in ticks */
 	uint32_t lru_prev;
 	uint32_t lru_next;
-	uint32_t sequence; /* sequence counter of the lock-free readers: odd while written */
-	uint32_t generation; /* grows each time the entry is given to a new flow */
+
+	uint64_t first_ns;
+	uint64_t syn_ns; /* private: latest SYN, SYN-ACK; 0: not seen */
+	uint64_t synack_ns;
+	uint32_t syn_seq; /* private: the client's initial sequence number */
+	uint32_t interface;
+	uint32_t rtt_server_us;	     /* SYN to SYN-ACK; 0: unknown */
+	uint32_t rtt_client_us;	     /* SYN-ACK to ACK */
+	uint16_t retransmissions[2]; /* crude: payload below next_seq; the tracker knows better */
+	uint32_t zero_window_ms[2];  /* by side that shut its window: how long */
+	uint32_t stalled_at_ms[2];   /* private: since first_ns, when the window was shut */
+	uint32_t generation;	     /* grows each time the entry is given to a new flow */
 };
 
-_Static_assert(sizeof(struct tl_flow) <= 256, "a flow with its TCP state fits in 256 bytes");
+_Static_assert(sizeof(struct tl_flow) == 192, "three cache lines");
+_Static_assert(offsetof(struct tl_flow, packets) == 64, "counters begin line 1");
+_Static_assert(offsetof(struct tl_flow, first_ns) == 128, "what is seldom used is line 2");
 
 enum tl_app {
 	TL_APP_UNKNOWN = 0,
@@ -133,7 +146,7 @@ struct tl_flow_lookup {
 	const struct tl_layers *layers;
 	struct tl_flow *ret_flow; /* NULL: no IP, or a fragment whose first one was not seen */
 	uint8_t ret_side;	  /* side (of the key) that sent the packet */
-	uint8_t ret_is_new;	  /* first packet of this flow (or of a new one on the same tuple) */
+	uint8_t ret_is_new; /* first packet of this flow (or of a new one on the same tuple) */
 };
 
 /* 0, -EINVAL (less memory than one bucket row), -ENOMEM. */
@@ -164,10 +177,27 @@ void tl_flow_table__stats(const struct tl_flow_table *table, struct tl_flow_tabl
 /* Number of entries: flow->index is below it. */
 uint32_t tl_flow_table__capacity(const struct tl_flow_table *table);
 
-/* Any thread: copies entry `index`; false when it is free. Lock-free, retries while it is written. */
-bool tl_flow_table__read(const struct tl_flow_table *table, uint32_t index, struct tl_flow *ret_flow);
+/* Any thread: copies entry `index`; false when it is free. Lock-free, retries while written. */
+bool tl_flow_table__read(const struct tl_flow_table *table, uint32_t index,
+			 struct tl_flow *ret_flow);
+
+/*
+ * ICMP types without an answer (errors, redirects…): such a flow has one direction, its key keeps
+ * the order of the packet, side 0 is the sender. `type` is the ICMP type, a sender's "port".
+ */
+static inline bool tl_icmp__one_way(uint8_t proto, uint16_t type)
+{
+	/* Community ID's pairs: echo, timestamp, information, router, mask; ICMPv6's likewise. */
+	if (proto == 1)
+		return type > 18 || !(1u << type & 0x7e701u);
+	if (proto == 58)
+		return !((type >= 128 && type <= 131) || (type >= 133 && type <= 136) ||
+			 type == 139 || type == 140 || type == 144 || type == 145);
+	return false;
+}
 
 /* The key of a decoded packet and the side that sent it; false when there is no IP in it. */
-bool tl_flow_key__of(const struct tl_layers *layers, struct tl_flow_key *ret_key, uint8_t *ret_side);
+bool tl_flow_key__of(const struct tl_layers *layers, struct tl_flow_key *ret_key,
+		     uint8_t *ret_side);
 
 #endif
