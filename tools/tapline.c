@@ -17,6 +17,7 @@ static const struct command {
 	{ "diagnose", "say what is wrong on the wire, with the packets that prove it",
 	  cmd_diagnose },
 	{ "flows", "a record for each flow, as JSON lines or CSV", cmd_flows },
+	{ "repair", "make whole a capture that a crash cut off", cmd_repair },
 	{ "check", "is this host and interface ready, and what mode will be used", cmd_check },
 };
 
