@@ -26,6 +26,12 @@ struct tl_filter; /* immutable after compile: any thread may match */
  */
 int tl_filter__compile(const char *expression, uint16_t linktype, uint32_t snaplen,
 		       struct tl_error *ret_error, struct tl_filter **ret_filter);
+/*
+ * A filter from a classic program, copied: forward jumps only, as the kernel takes it. It has no
+ * expression, so only its own link type. 0; -EINVAL; -E2BIG: longer than 65536; -ENOMEM.
+ */
+int tl_filter__from_classic(const struct sock_filter *insns, size_t count, uint16_t linktype,
+			    struct tl_filter **ret_filter);
 void tl_filter__destroy(struct tl_filter *filter);
 
 const char *tl_filter__expression(const struct tl_filter *filter);
