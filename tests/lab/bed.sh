@@ -35,22 +35,25 @@ bed_ns() { # ROLE -> the namespace's name
 	echo "tl-$BED_ID-$1"
 }
 
-# Runs a command in a namespace; the shell's $! is the command itself. A bpffs is put where
-# libxdp looks for it, since `ip netns exec` brings a fresh /sys.
+# What runs in a namespace finds a bpffs where libxdp looks for it: `ip netns exec` brings a fresh
+# /sys, without one.
+# shellcheck disable=SC2016
+BED_ENTER=(sh -c 'mount -t bpf bpf /sys/fs/bpf 2>/dev/null; exec "$@"' sh)
+
 bed_exec() { # ROLE COMMAND…
 	local ns
 	ns=$(bed_ns "$1")
 	shift
-	# shellcheck disable=SC2016
-	exec_in_ns "$ns" sh -c 'mount -t bpf bpf /sys/fs/bpf 2>/dev/null; exec "$@"' sh "$@"
+	ip netns exec "$ns" "${BED_ENTER[@]}" "$@"
 }
 
-exec_in_ns() {
-	# in a background job nothing but the command is left as the job's process
-	if [ "$BASHPID" != "$$" ]; then
-		exec ip netns exec "$@"
-	fi
-	ip netns exec "$@"
+# For the background alone, `bed_spawn … &`: the shell's $! is the command itself, so a signal
+# reaches it.
+bed_spawn() { # ROLE COMMAND…
+	local ns
+	ns=$(bed_ns "$1")
+	shift
+	exec ip netns exec "$ns" "${BED_ENTER[@]}" "$@"
 }
 
 bed_add_ns() { # ROLE
@@ -168,7 +171,7 @@ bed_drop_clear() {
 bed_capture_start() { # FILE [FILTER]
 	local file=$1 tries
 	shift
-	bed_exec sensor tcpdump -i span0 -n -U --immediate-mode -B 65536 -w "$file" "$@" \
+	bed_spawn sensor tcpdump -i span0 -n -U --immediate-mode -B 65536 -w "$file" "$@" \
 		2>"$file.log" &
 	BED_TCPDUMP=$!
 	for ((tries = 0; tries < 100; tries++)); do
