@@ -46,6 +46,7 @@ struct tl_recorder_opts {
 	bool stop_after_files; /* -G with -W: end after rotate.files files rather than ring */
 	uint64_t buffer_bytes; /* all buffers together; 0: default, 64 MiB */
 	bool packet_buffered;  /* -U: each batch is written at once */
+	bool may_wait; /* a file is read: the caller waits for a free buffer, nothing is dropped */
 	uint64_t flush_ns;     /* oldest packet that may wait in a buffer; 0: default, 20 ms */
 	uint64_t quota_bytes, min_free_bytes, max_age_ns; /* retention; 0: none */
 	enum { TL_COMPRESS_NONE, TL_COMPRESS_ZSTD, TL_COMPRESS_LZ4 } compress;
@@ -62,7 +63,7 @@ struct tl_recorder_summary {
 	uint64_t written_bytes; /* of all files */
 	uint32_t file_count;	/* names below; files that retention deleted are counted only */
 	uint64_t files_deleted;
-	char **files;		/* borrowed until destroy */
+	char **files;		/* borrowed until destroy; NULL until close */
 	char io[160];		/* what was used and why: "io_uring, O_DIRECT, 64 buffers of 1 MiB" */
 	int first_error;	/* 0, or the -errno of the first failed write or open */
 	char error[256];
