@@ -36,7 +36,11 @@ struct tl_segment {
 	uint32_t flight_bytes;	/* sent and not ACKed, in this direction, after this segment */
 	uint32_t acked_bytes;	/* new bytes of the peer that this segment ACKs */
 	uint32_t rtt_us;	/* sample this ACK gives of the way from the tap and back; 0: none */
-	uint64_t original_ns;	/* when the retransmitted bytes were first seen; 0: never */
+	uint32_t dsack_bytes;	/* this ACK's D-SACK: a past retransmission was spurious */
+	/*
+	 * When the retransmitted bytes were first seen, to within an eighth of the flight; 0: never
+	 */
+	uint64_t original_ns;
 };
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See tracker.h. For now the verdicts are those that the highest sequence number and the cumulative
- * ACK of each direction give: NEW, PURE_ACK, SYN_RETRANSMIT, LOST_AFTER, SPURIOUS and NOT_TRACKED.
- * Holes, copies, probes and triggers are not looked at: a filled hole is NEW.
+ * See tracker.h. For each packet of a batch, in order:
+ *
+ *   copy? ─► holes whose time has passed ─► its bytes ─► its ACK and SACKs ─► one way or two?
+ *
+ * A copy changes nothing but the count of copies.
  */
 #include "core/tracker.h"
 
@@ -10,36 +12,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/tracker_report.h"
+#include "core/tracker_tcp.h"
+
+#define RANGES_LEAST 1024u
+#define RANGES_MOST  65536u
+
+/* A direction that only sends, unheard, for this long and this much must be answered unseen. */
+#define ONE_WAY_AFTER_NS 1000000000ull
+#define ONE_WAY_BYTES	 65536u
 
 struct tl_tracker {
 	struct tl_tracker_totals totals;
+	struct tl_copies copies;
+	struct tl_range_pool pool;
 	struct tl_report report;
-};
-
-struct direction {
-	uint32_t base_seq; /* the ISN, or the first byte seen */
-	uint32_t next_seq; /* after the highest byte seen */
-	uint32_t una;	   /* the peer's cumulative ACK */
-	bool seen, acked, syn_seen, wscale_seen;
-	uint8_t wscale;
-};
-
-struct flow_state {
-	struct direction dir[2];
+	struct tl_print_key key[TL_BATCH_MAX];
+	bool has_key[TL_BATCH_MAX];
 };
 
 size_t tl_tracker__flow_bytes(void)
 {
-	return (sizeof(struct flow_state) + 63) / 64 * 64;
+	return (sizeof(struct tl_tracked) + 63) / 64 * 64;
 }
 
 int tl_tracker__create(const struct tl_analysis_worker_opts *opts, struct tl_tracker **ret_tracker)
 {
 	struct tl_tracker *tracker = calloc(1, sizeof(*tracker));
+	uint32_t ranges =
+		opts->flow_capacity < RANGES_MOST / 4 ? opts->flow_capacity * 4 : RANGES_MOST;
 
 	if (!tracker)
 		return -ENOMEM;
+	if (ranges < RANGES_LEAST)
+		ranges = RANGES_LEAST;
+	if (tl_copies__init(&tracker->copies) || tl_range_pool__init(&tracker->pool, ranges)) {
+		tl_tracker__destroy(tracker);
+		return -ENOMEM;
+	}
 	tl_report__init(&tracker->report, opts);
 	*ret_tracker = tracker;
 	return 0;
@@ -47,86 +56,145 @@ int tl_tracker__create(const struct tl_analysis_worker_opts *opts, struct tl_tra
 
 void tl_tracker__destroy(struct tl_tracker *tracker)
 {
+	if (!tracker)
+		return;
+	tl_copies__fini(&tracker->copies);
+	tl_range_pool__fini(&tracker->pool);
 	free(tracker);
 }
 
-static bool before(uint32_t a, uint32_t b)
+/* --- one way or two ------------------------------------------------------------------------- */
+
+/* Must the other side have sent something, though nothing of it was seen? */
+static bool proves_unseen(const struct tl_look *look)
 {
-	return (int32_t)(a - b) < 0;
+	const struct tl_direction *d = look->d;
+	uint8_t flags = look->l->tcp_flags;
+
+	if (flags & (TL_TCP_SYN | TL_TCP_RST))
+		return false;
+	/* A client's ACK answers a SYN-ACK; an ACK that moves answers bytes. */
+	if (tl_direction__is(d, TL_DIRECTION_SYN) || look->segment->acked_bytes)
+		return true;
+	return d->next_seq - d->base_seq >= ONE_WAY_BYTES &&
+	       look->now_ns - look->flow->first_ns >= ONE_WAY_AFTER_NS;
 }
 
-static void take_ack(struct direction *peer, const struct tl_layers *l, struct tl_segment *segment)
+static void count_ways(struct tl_look *look, uint8_t side)
 {
-	if (!(l->tcp_flags & TL_TCP_ACK) || l->tcp_flags & TL_TCP_RST)
+	struct tl_tracked *f = look->flow;
+
+	f->flags |= side ? TL_TRACKED_SIDE_1 : TL_TRACKED_SIDE_0;
+	if (f->flags & TL_TRACKED_TWO_WAY)
 		return;
-	if (!peer->acked || before(peer->una, l->ack)) {
-		if (peer->acked)
-			segment->acked_bytes = l->ack - peer->una;
-		peer->una = l->ack;
-		peer->acked = true;
+	if (f->flags & TL_TRACKED_SIDE_0 && f->flags & TL_TRACKED_SIDE_1) {
+		f->flags |= TL_TRACKED_TWO_WAY;
+		look->totals->two_way_flows++;
+		if (f->flags & TL_TRACKED_ONE_WAY)
+			look->totals->one_way_flows--;
+	} else if (!(f->flags & TL_TRACKED_ONE_WAY) && proves_unseen(look)) {
+		f->flags |= TL_TRACKED_ONE_WAY;
+		look->totals->one_way_flows++;
 	}
 }
 
-static void take_window(const struct direction *d, const struct direction *peer,
-			const struct tl_layers *l, struct tl_segment *segment)
-{
-	bool scaled = d->wscale_seen && peer->wscale_seen && !(l->tcp_flags & TL_TCP_SYN);
+/* --- one packet ----------------------------------------------------------------------------- */
 
-	segment->window_bytes = (uint32_t)l->window << (scaled ? d->wscale : 0);
-	segment->window_known = !l->window || (d->syn_seen && peer->syn_seen);
+static struct tl_tracked *state_of(const struct tl_batch *batch, uint32_t i, size_t flow_offset)
+{
+	const struct tl_flow *flow = batch->lookup[i].ret_flow;
+
+	return (struct tl_tracked *)(batch->slab + (size_t)flow->index * batch->slab_stride +
+				     flow_offset);
 }
 
-static void take_syn(struct direction *d, const struct tl_layers *l, struct tl_segment *segment)
+/* Is there a TCP header to look at? */
+static bool has_tcp(const struct tl_packet *packet, const struct tl_layers *l)
 {
-	if (d->syn_seen && d->base_seq == l->seq)
-		segment->verdict = TL_VERDICT_SYN_RETRANSMIT;
-	d->syn_seen = true;
-	d->seen = true;
-	d->base_seq = l->seq;
-	d->wscale_seen = l->flags & TL_LAYERS_TCP_WSCALE;
-	d->wscale = l->wscale < 14 ? l->wscale : 14;
+	return l->proto == 6 && l->l4_offset && !(l->flags & TL_LAYERS_FRAGMENT_LATER) &&
+	       !(l->flags & TL_LAYERS_MALFORMED) && packet->caplen >= l->l4_offset + 20u;
 }
 
-static void take_bytes(struct direction *d, const struct tl_layers *l, struct tl_segment *segment)
+static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+		    const struct tl_tracked *f)
 {
-	bool syn = l->tcp_flags & TL_TCP_SYN;
-	uint32_t start = l->seq + syn;
-	uint32_t end = start + l->payload_bytes + !!(l->tcp_flags & TL_TCP_FIN);
+	const struct tl_layers *l = &batch->layers[i];
+	uint64_t ts_ns = batch->packet[i].ts_ns;
+	const struct tl_direction *d;
+	struct tl_copy_hint hint;
 
-	if (!d->seen)
-		d->base_seq = d->next_seq = l->seq;
-	d->seen = true;
-	segment->relative_seq = l->seq - d->base_seq;
-	if (start == end && !syn) {
-		if (!(l->tcp_flags & TL_TCP_RST))
-			segment->verdict = TL_VERDICT_PURE_ACK;
+	if (!tracker->has_key[i])
+		return false;
+	if (!f)
+		return tl_copies__check(&tracker->copies, &tracker->key[i], ts_ns, NULL);
+	d = &f->dir[batch->lookup[i].ret_side];
+	hint = (struct tl_copy_hint){
+		.occupies = l->payload_bytes || l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN),
+		.loss_signal = d->dup_acks || d->sacked.head,
+		.min_rtt_us = f->dir[0].min_rtt_us + f->dir[1].min_rtt_us,
+	};
+	return tl_copies__check(&tracker->copies, &tracker->key[i], ts_ns, &hint);
+}
+
+static void take_tcp(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+		     struct tl_look *look)
+{
+	uint8_t side = batch->lookup[i].ret_side;
+	struct tl_tracked *f = look->flow;
+
+	look->pool = &tracker->pool;
+	look->totals = &tracker->totals;
+	look->l = &batch->layers[i];
+	look->d = &f->dir[side];
+	look->peer = &f->dir[!side];
+	look->now_ns = batch->packet[i].ts_ns;
+	if (!(f->flags & TL_TRACKED_COUNTED)) {
+		f->flags |= TL_TRACKED_COUNTED;
+		f->first_ns = look->now_ns;
+		tracker->totals.tcp_flows++;
+		tracker->totals.midstream_flows += !(look->l->tcp_flags & TL_TCP_SYN);
+	}
+	if (f->dir[0].holes.head)
+		tl_direction__expire_holes(look, &f->dir[0], false);
+	if (f->dir[1].holes.head)
+		tl_direction__expire_holes(look, &f->dir[1], false);
+	tl_look__bytes(look);
+	if (look->segment->verdict == TL_VERDICT_NOT_TRACKED)
+		return;
+	tl_look__ack(look);
+	look->segment->missed_bytes = look->d->pending_missed;
+	look->d->pending_missed = 0;
+	if (tl_direction__is(look->d, TL_DIRECTION_ACKED) &&
+	    tl_seq__before(look->d->una, look->d->next_seq))
+		look->segment->flight_bytes = look->d->next_seq - look->d->una;
+	count_ways(look, side);
+}
+
+static void classify_one(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+			 struct tl_look *look)
+{
+	const struct tl_packet *packet = &batch->packet[i];
+	const struct tl_layers *l = &batch->layers[i];
+
+	if (is_copy(tracker, batch, i, look->flow)) {
+		look->segment->verdict = TL_VERDICT_COPY;
+		tracker->totals.copies++;
+		tracker->totals.copy_bytes += packet->wirelen;
 		return;
 	}
-	if (before(d->next_seq, end)) {
-		uint32_t from = before(start, d->next_seq) ? d->next_seq : start;
+	if (l->src && l->ip_version) {
+		struct tl_report_host host = {
+			.ip = l->src,
+			.ip_version = l->ip_version,
+			.only_syn = l->proto == 6 && l->tcp_flags == TL_TCP_SYN,
+		};
 
-		segment->new_bytes = end - from < l->payload_bytes ? end - from : l->payload_bytes;
-		d->next_seq = end;
-	} else if (segment->verdict == TL_VERDICT_NEW && !syn) {
-		segment->verdict = d->acked && !before(d->una, end) ? TL_VERDICT_SPURIOUS
-								    : TL_VERDICT_LOST_AFTER;
+		tl_report__host(&tracker->report, &host, packet->ts_ns);
 	}
-}
-
-static void classify(struct flow_state *f, const struct tl_flow_lookup *lookup,
-		     struct tl_segment *segment)
-{
-	const struct tl_layers *l = lookup->layers;
-	struct direction *d = &f->dir[lookup->ret_side];
-	struct direction *peer = &f->dir[!lookup->ret_side];
-
-	if (l->tcp_flags & TL_TCP_SYN)
-		take_syn(d, l, segment);
-	take_bytes(d, l, segment);
-	take_ack(peer, l, segment);
-	take_window(d, peer, l, segment);
-	if (d->acked && before(d->una, d->next_seq))
-		segment->flight_bytes = d->next_seq - d->una;
+	if (look->flow)
+		take_tcp(tracker, batch, i, look);
+	else if (!batch->lookup[i].ret_flow || l->proto == 6 || l->flags & TL_LAYERS_FRAGMENT_LATER)
+		look->segment->verdict = TL_VERDICT_NOT_TRACKED;
 }
 
 void tl_tracker__classify(struct tl_tracker *tracker, const struct tl_batch *batch,
@@ -134,49 +202,62 @@ void tl_tracker__classify(struct tl_tracker *tracker, const struct tl_batch *bat
 {
 	memset(ret_segments, 0, batch->n * sizeof(*ret_segments));
 	for (uint32_t i = 0; i < batch->n; i++) {
-		const struct tl_layers *l = &batch->layers[i];
-		const struct tl_flow *flow = batch->lookup[i].ret_flow;
-		bool tcp = l->proto == 6;
-		struct tl_report_host host = { .ip = l->src, .ip_version = l->ip_version };
+		tracker->has_key[i] = tl_copies__key(&tracker->copies, &batch->packet[i],
+						     &batch->layers[i], &tracker->key[i]);
+		if (tracker->has_key[i])
+			tl_copies__prefetch(&tracker->copies, &tracker->key[i]);
+		if (batch->lookup[i].ret_flow)
+			__builtin_prefetch(state_of(batch, i, flow_offset), 1);
+	}
+	for (uint32_t i = 0; i < batch->n; i++) {
+		struct tl_look look = { .segment = &ret_segments[i] };
 
-		if (!flow || (tcp && (!l->l4_offset || l->flags & TL_LAYERS_FRAGMENT_LATER))) {
-			ret_segments[i].verdict = TL_VERDICT_NOT_TRACKED;
-			continue;
-		}
-		host.only_syn = tcp && l->tcp_flags == TL_TCP_SYN;
-		tl_report__host(&tracker->report, &host, batch->packet[i].ts_ns);
-		if (tcp)
-			classify((struct flow_state *)(batch->slab +
-						       (size_t)flow->index * batch->slab_stride +
-						       flow_offset),
-				 &batch->lookup[i], &ret_segments[i]);
+		if (batch->lookup[i].ret_flow && has_tcp(&batch->packet[i], &batch->layers[i]))
+			look.flow = state_of(batch, i, flow_offset);
+		classify_one(tracker, batch, i, &look);
 	}
 }
 
+/* --- the rest ------------------------------------------------------------------------------- */
+
 void tl_tracker__tick(struct tl_tracker *tracker, uint64_t now_ns)
 {
+	tracker->totals.ranges_forgotten = tracker->pool.forgotten;
 	tl_report__flush(&tracker->report, &tracker->totals, now_ns);
 }
 
 void tl_tracker__flow_end(struct tl_tracker *tracker, const struct tl_flow *flow, void *flow_state,
 			  enum tl_flow_end end)
 {
-	const struct flow_state *f = flow_state;
+	struct tl_tracked *f = flow_state;
+	struct tl_segment unused = { 0 };
+	struct tl_look look = {
+		.pool = &tracker->pool,
+		.totals = &tracker->totals,
+		.flow = f,
+		.segment = &unused,
+		.now_ns = flow->last_ns,
+	};
 
-	(void)end;
-	if (flow->key.proto != 6)
+	if (!(f->flags & TL_TRACKED_COUNTED))
 		return;
-	tracker->totals.tcp_flows++;
-	tracker->totals.midstream_flows += !!(flow->flags & TL_FLOW_MIDSTREAM);
-	tracker->totals.two_way_flows += f->dir[0].seen && f->dir[1].seen;
+	for (uint32_t side = 0; side < 2; side++) {
+		bool closed = end == TL_FLOW_END_CLOSED ||
+			      tl_direction__is(&f->dir[!side], TL_DIRECTION_FIN);
+
+		tl_direction__expire_holes(&look, &f->dir[side], true);
+		tl_direction__settle_doubt(&look, &f->dir[side], !closed);
+		tl_ranges__clear(&tracker->pool, &f->dir[side].sacked);
+	}
 }
 
 void tl_tracker__finish(struct tl_tracker *tracker, uint64_t now_ns)
 {
-	tl_report__flush(&tracker->report, &tracker->totals, now_ns);
+	tl_tracker__tick(tracker, now_ns);
 }
 
 void tl_tracker__totals(const struct tl_tracker *tracker, struct tl_tracker_totals *ret_totals)
 {
 	*ret_totals = tracker->totals;
+	ret_totals->ranges_forgotten = tracker->pool.forgotten;
 }

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a packet's ACK and SACK blocks say of the bytes that flow the other way (tracker_tcp.h):
+ * how far the receiver has them, which it has beyond, which it asks for, and how long the way from
+ * the tap to it and back is.
+ */
+#include "core/tracker_tcp.h"
+
+#define FARTHEST (1u << 30) /* no window reaches further (RFC 7323, section 2.3) */
+
+static void sample_rtt(struct tl_look *look, struct tl_direction *p)
+{
+	uint64_t us = (look->now_ns - p->timed_ns) / 1000;
+	uint32_t rtt_us = us > UINT32_MAX / 8 ? UINT32_MAX / 8 : us ? (uint32_t)us : 1;
+
+	p->flags &= (uint16_t)~TL_DIRECTION_TIMED;
+	look->segment->rtt_us = rtt_us;
+	if (!p->srtt_us) {
+		p->srtt_us = p->min_rtt_us = rtt_us;
+		return;
+	}
+	p->srtt_us = (uint32_t)((7 * (uint64_t)p->srtt_us + rtt_us) / 8);
+	if (!p->srtt_us)
+		p->srtt_us = 1;
+	if (rtt_us < p->min_rtt_us)
+		p->min_rtt_us = rtt_us;
+}
+
+/* Bytes up to `end` exist, says the receiver; the tap has not seen them (yet). */
+static void open_unseen(struct tl_look *look, struct tl_direction *p, uint32_t end, uint16_t flags)
+{
+	const struct tl_layers *l = look->l;
+	struct tl_range hole = {
+		.start = p->next_seq,
+		.end = end,
+		.flags = flags,
+		.born_ns = look->now_ns,
+		.delivered_ns = look->now_ns,
+		.tsval = l->tsecr,
+		.has_tsval = l->flags & TL_LAYERS_TCP_TS,
+	};
+
+	/* Unseen until now as a whole: that is a one-way mirror, not loss. */
+	if (!tl_direction__is(p, TL_DIRECTION_SEEN | TL_DIRECTION_BASED))
+		return;
+	if (!tl_seq__before(p->next_seq, end))
+		return;
+	if (tl_direction__is(p, TL_DIRECTION_PROBED) && p->probe_end == end &&
+	    p->next_seq + 1 == end) {
+		p->next_seq = end;
+		return;
+	}
+	tl_look__open_hole(look, p, &hole);
+}
+
+/* Where una starts; the direction may not have been seen at all. */
+static void first_ack(struct tl_look *look, struct tl_direction *p)
+{
+	const struct tl_direction *d = look->d;
+	uint32_t ack = look->l->ack;
+
+	p->flags |= TL_DIRECTION_ACKED;
+	if (tl_direction__is(p, TL_DIRECTION_SYN)) {
+		p->una = p->base_seq;
+		if (!tl_seq__before(p->una, ack))
+			return;
+		p->una++;
+		p->advance_ns = p->timer_ns = look->now_ns;
+		if (tl_direction__is(p, TL_DIRECTION_TIMED) &&
+		    !tl_seq__before(p->una, p->timed_end))
+			sample_rtt(look, p);
+		return;
+	}
+	if (tl_direction__is(p, TL_DIRECTION_BASED)) {
+		p->una = tl_seq__min(p->base_seq, ack);
+		return;
+	}
+	p->una = ack;
+	/* The client's answer to a SYN-ACK that was not seen tells where the server's bytes start.
+	 */
+	if (tl_direction__is(d, TL_DIRECTION_SYN) && look->l->seq == d->base_seq + 1 &&
+	    !(look->l->tcp_flags & TL_TCP_SYN)) {
+		p->base_seq = ack - 1;
+		p->next_seq = ack;
+		p->flags |= TL_DIRECTION_BASED;
+	}
+}
+
+static void advance(struct tl_look *look, struct tl_direction *p, uint32_t ack)
+{
+	struct tl_range delivered = {
+		.start = p->una - (1u << 28),
+		.end = ack,
+		.delivered_ns = look->now_ns,
+	};
+	uint32_t units = ack - p->una;
+	struct tl_range unused;
+
+	if (units > FARTHEST)
+		return;
+	if (tl_direction__is(p, TL_DIRECTION_FIN) && tl_seq__before(p->una, p->fin_end) &&
+	    !tl_seq__before(ack, p->fin_end))
+		units--;
+	look->segment->acked_bytes = units;
+	if (tl_direction__is(p, TL_DIRECTION_TIMED) && !tl_seq__before(ack, p->timed_end))
+		sample_rtt(look, p);
+	p->una = ack;
+	p->advance_ns = p->timer_ns = look->now_ns;
+	p->dup_acks = 0;
+	open_unseen(look, p, ack, TL_RANGE_BY_ACK | TL_RANGE_DELIVERED);
+	if (p->holes.head)
+		tl_ranges__deliver(look->pool, &p->holes, &delivered);
+	if (p->sacked.head)
+		tl_ranges__subtract(look->pool, &p->sacked, ack - FARTHEST, ack, &unused);
+	if (p->recovery && !tl_seq__before(ack, p->recovery_end))
+		p->recovery = TL_TRIGGER_NONE;
+}
+
+/* RFC 2883: a first block below the ACK, or inside the second, says what came twice. */
+static bool is_dsack(const struct tl_layers *l)
+{
+	const struct tl_sack_block *first = &l->sack[0];
+
+	if (!tl_seq__before(l->ack, first->right))
+		return true;
+	return l->sack_count > 1 && !tl_seq__before(first->left, l->sack[1].left) &&
+	       !tl_seq__before(l->sack[1].right, first->right);
+}
+
+/* True when the blocks say something new. */
+static bool take_sacks(struct tl_look *look, struct tl_direction *p)
+{
+	const struct tl_layers *l = look->l;
+	uint32_t highest = l->ack;
+	bool news = false;
+
+	for (uint32_t i = 0; i < l->sack_count && i < 4; i++) {
+		struct tl_range block = {
+			.start = l->sack[i].left,
+			.end = l->sack[i].right,
+			.delivered_ns = look->now_ns,
+		};
+		uint32_t bytes = block.end - block.start;
+
+		if (!bytes || bytes > FARTHEST || block.end - l->ack + FARTHEST > 2 * FARTHEST)
+			continue;
+		if (!i && is_dsack(l)) {
+			look->segment->dsack_bytes = bytes;
+			continue;
+		}
+		/* An ACK that was overtaken tells of what is ACKed by now. */
+		if (!tl_seq__before(p->una, block.end))
+			continue;
+		open_unseen(look, p, block.end, TL_RANGE_BY_ACK);
+		if (tl_ranges__add(look->pool, &p->sacked, block.start, block.end))
+			news = true;
+		if (p->holes.head)
+			tl_ranges__deliver(look->pool, &p->holes, &block);
+		highest = tl_seq__max(highest, block.start);
+	}
+	if (news && p->holes.head)
+		tl_ranges__want(look->pool, &p->holes, highest, look->now_ns);
+	return news;
+}
+
+/* RFC 5681, section 2; with SACK the window may change too. */
+static void take_duplicate(struct tl_look *look, struct tl_direction *p, bool news)
+{
+	const struct tl_layers *l = look->l;
+
+	if (look->segment->verdict != TL_VERDICT_PURE_ACK || l->ack != p->una)
+		return;
+	if (!tl_direction__is(p, TL_DIRECTION_BASED) || !tl_seq__before(p->una, p->next_seq))
+		return;
+	if (!news && l->window != look->d->window)
+		return;
+	if (!news && look->segment->dsack_bytes)
+		return;
+	look->segment->duplicate_ack = 1;
+	if (p->dup_acks < UINT8_MAX)
+		p->dup_acks++;
+	p->dup_ns = look->now_ns;
+	if (p->dup_acks >= 3 && p->holes.head)
+		tl_ranges__want(look->pool, &p->holes, p->una + 1, look->now_ns);
+}
+
+static void take_window(struct tl_look *look)
+{
+	const struct tl_layers *l = look->l;
+	struct tl_direction *d = look->d;
+	const struct tl_direction *p = look->peer;
+	bool syn = l->tcp_flags & TL_TCP_SYN;
+	bool both = tl_direction__is(d, TL_DIRECTION_SYN) && tl_direction__is(p, TL_DIRECTION_SYN);
+	bool scaled = both && !syn && tl_direction__is(d, TL_DIRECTION_WSCALE) &&
+		      tl_direction__is(p, TL_DIRECTION_WSCALE);
+
+	look->segment->window_bytes = (uint32_t)l->window << (scaled ? d->wscale : 0);
+	look->segment->window_known = syn || both || !l->window;
+	/* An ACK that was overtaken tells of a window that is past. */
+	if (l->tcp_flags & TL_TCP_RST ||
+	    (tl_direction__is(d, TL_DIRECTION_WINDOW) && tl_seq__before(l->ack, d->last_ack)))
+		return;
+	d->window = l->window;
+	d->last_ack = l->ack;
+	d->flags |= TL_DIRECTION_WINDOW;
+}
+
+void tl_look__ack(struct tl_look *look)
+{
+	const struct tl_layers *l = look->l;
+	struct tl_direction *p = look->peer;
+	bool news;
+
+	if (!(l->tcp_flags & TL_TCP_ACK) || l->tcp_flags & TL_TCP_RST) {
+		take_window(look);
+		return;
+	}
+	if (!tl_direction__is(p, TL_DIRECTION_ACKED))
+		first_ack(look, p);
+	if (tl_seq__before(p->una, l->ack))
+		advance(look, p, l->ack);
+	news = l->sack_count && take_sacks(look, p);
+	if (news)
+		p->dup_ns = look->now_ns;
+	take_duplicate(look, p, news);
+	take_window(look);
+}

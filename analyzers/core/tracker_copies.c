@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See tracker_copies.h. */
+#include "core/tracker_copies.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "tapline/cursor.h"
+
+#define HEAD_BYTES 64u
+#define TAIL_BYTES 32u
+
+int tl_copies__init(struct tl_copies *copies)
+{
+	size_t bytes = TL_COPIES_BUCKETS * sizeof(*copies->bucket);
+
+	copies->bucket = aligned_alloc(64, bytes);
+	if (!copies->bucket)
+		return -ENOMEM;
+	memset(copies->bucket, 0, bytes);
+	/* Without randomness, packets could be made to look like copies; that is no reason to fail.
+	 */
+	if (getrandom(&copies->seed, sizeof(copies->seed), GRND_NONBLOCK) < 0)
+		copies->seed = 0x7461706c696e65u;
+	return 0;
+}
+
+void tl_copies__fini(struct tl_copies *copies)
+{
+	free(copies->bucket);
+	copies->bucket = NULL;
+}
+
+/* One step of a 64x64→128 multiply-and-fold hash. */
+static inline uint64_t mix(uint64_t h, uint64_t v)
+{
+	__uint128_t product = (__uint128_t)(h ^ v) * 0x9e3779b97f4a7c15u;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64) ^ 0xd6e8feb86659fd93u;
+}
+
+static uint64_t mix_bytes(uint64_t h, struct tl_cursor c)
+{
+	const uint8_t *p;
+	uint64_t v;
+
+	while ((p = tl_cursor__peek(&c, 8))) {
+		memcpy(&v, p, 8);
+		h = mix(h, v);
+		tl_cursor__skip(&c, 8);
+	}
+	v = tl_cursor__left(&c);
+	while (tl_cursor__left(&c))
+		v = v << 8 | tl_cursor__u8(&c);
+	return mix(h, v);
+}
+
+/* The first bytes from `offset` on, and the last of the packet's `bytes` there. */
+static uint64_t mix_sample(uint64_t h, const struct tl_packet *packet, uint32_t offset,
+			   uint32_t bytes)
+{
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+	struct tl_cursor tail;
+
+	tl_cursor__skip(&c, offset);
+	tl_cursor__limit(&c, bytes);
+	tail = c;
+	tl_cursor__limit(&c, HEAD_BYTES);
+	h = mix_bytes(h, c);
+	if (tl_cursor__left(&tail) <= HEAD_BYTES)
+		return h;
+	tl_cursor__skip(&tail, tl_cursor__left(&tail) - TAIL_BYTES);
+	return mix_bytes(h, tail);
+}
+
+static uint64_t mix_transport(uint64_t h, const struct tl_packet *packet, const struct tl_layers *l)
+{
+	uint32_t l3_end = l->payload_offset + l->payload_bytes;
+
+	if (!l->l4_offset)
+		return mix_sample(h, packet, l->payload_offset, l->payload_bytes);
+	if (l->proto != 6 && l->proto != 17) /* ICMP and others: headers too */
+		return mix_sample(h, packet, l->l4_offset,
+				  l3_end > l->l4_offset ? l3_end - l->l4_offset : 0);
+	h = mix(h, (uint64_t)l->src_port << 48 | (uint64_t)l->dst_port << 32 |
+			   (uint32_t)l->l4_checksum << 16 | l->window);
+	if (l->proto == 6) {
+		h = mix(h, (uint64_t)l->seq << 32 | l->ack);
+		h = mix(h, (uint64_t)l->tcp_flags << 32 |
+				   (l->flags & TL_LAYERS_TCP_TS ? l->tsval : 0));
+		for (uint32_t i = 0; i < l->sack_count; i++)
+			h = mix(h, (uint64_t)l->sack[i].left << 32 | l->sack[i].right);
+	}
+	return mix_sample(h, packet, l->payload_offset, l->payload_bytes);
+}
+
+/* What a second look at the same packet may have changed. Never 0. */
+static uint32_t path_of(const struct tl_packet *packet, const struct tl_layers *l)
+{
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+	uint64_t h =
+		(uint64_t)packet->interface << 32 | (uint32_t)l->tunnel.type << 8 | l->vlan_count;
+
+	for (uint32_t i = 0; i < l->vlan_count && i < TL_VLAN_MAX; i++)
+		h = h * 4099 + (l->vlan[i] & 0xfffu);
+	h = mix(h, l->tunnel.id);
+	if (packet->linktype == TL_LINKTYPE_ETHERNET && l->l3_offset > l->l2_offset + 13) {
+		tl_cursor__skip(&c, l->l2_offset);
+		tl_cursor__limit(&c, 12);
+		h = mix_bytes(h, c);
+	}
+	h = mix(h, l->ttl);
+	return (uint32_t)(h >> 32) | 1;
+}
+
+bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
+		    const struct tl_layers *layers, struct tl_print_key *ret_key)
+{
+	size_t address_bytes = layers->ip_version == 4 ? 4 : 16;
+	uint64_t h = copies->seed;
+
+	if (!layers->ip_version || !layers->src || !layers->dst)
+		return false;
+	h = mix_bytes(h, tl_cursor__init(layers->src, address_bytes));
+	h = mix_bytes(h, tl_cursor__init(layers->dst, address_bytes));
+	h = mix(h, (uint64_t)layers->ip_id << 32 | (uint32_t)layers->proto << 16 |
+			   (layers->fragment_offset >> 3 & 0xffffu));
+	h = mix(h, layers->payload_bytes);
+	ret_key->hash = mix_transport(h, packet, layers);
+	ret_key->path = path_of(packet, layers);
+	ret_key->strong = layers->ip_id != 0;
+	return true;
+}
+
+/* Does this mirror, as far as is known, show packets twice on one path? */
+static bool copying(const struct tl_copies *copies)
+{
+	return copies->seconds >= 2 && copies->seconds > copies->firsts / 4;
+}
+
+static void learn(struct tl_copies *copies, const struct tl_print *print, uint32_t age_us)
+{
+	copies->seconds++;
+	copies->thirds += print->copies > 0;
+	copies->gap_us -= copies->gap_us / 64;
+	if (copies->gap_us < age_us)
+		copies->gap_us = age_us;
+}
+
+/* What was learned long ago counts less. */
+static void fade(struct tl_copies *copies)
+{
+	if (copies->firsts + copies->seconds < 8192)
+		return;
+	copies->firsts /= 2;
+	copies->seconds /= 2;
+	copies->thirds /= 2;
+}
+
+/* How late a copy on the same path may come when nothing in the packet tells it from a repeat. */
+static uint32_t weak_gap_us(const struct tl_copies *copies)
+{
+	uint32_t gap = copies->gap_us < 500 ? 1000 : 2 * copies->gap_us;
+
+	return gap < TL_COPIES_WEAK_GAP_US ? gap : TL_COPIES_WEAK_GAP_US;
+}
+
+static bool is_weak_copy(const struct tl_copies *copies, const struct tl_print *print,
+			 uint32_t age_us, const struct tl_copy_hint *hint)
+{
+	uint32_t most = copies->thirds > copies->seconds / 4 ? 2 : 1;
+
+	if (age_us > weak_gap_us(copies))
+		return false;
+	if (hint && hint->occupies)
+		return !hint->loss_signal || age_us < hint->min_rtt_us / 2;
+	if (copying(copies))
+		return print->copies < most;
+	/* A mirror of which nothing is known yet: equal datagrams within a millisecond. */
+	return !hint && copies->firsts + copies->seconds < 16;
+}
+
+static bool is_copy(const struct tl_copies *copies, const struct tl_print *print,
+		    const struct tl_print_key *key, uint32_t age_us,
+		    const struct tl_copy_hint *hint)
+{
+	if (print->path != key->path)
+		return age_us <=
+		       (key->strong ? TL_COPIES_OTHER_PATH_GAP_US : TL_COPIES_STRONG_GAP_US);
+	if (key->strong)
+		return age_us <= TL_COPIES_STRONG_GAP_US;
+	return is_weak_copy(copies, print, age_us, hint);
+}
+
+/* The print that matches, or else the one to give up: a free one, or the oldest. */
+static struct tl_print *find(struct tl_print_bucket *bucket, uint64_t hash, uint32_t now_us,
+			     bool *ret_found)
+{
+	struct tl_print *oldest = &bucket->print[0];
+
+	*ret_found = false;
+	for (uint32_t i = 0; i < 4; i++) {
+		struct tl_print *print = &bucket->print[i];
+
+		if (print->path && print->hash_low == (uint32_t)(hash >> 16) &&
+		    print->hash_high == (uint16_t)(hash >> 48)) {
+			*ret_found = true;
+			return print;
+		}
+		if (oldest->path &&
+		    (!print->path || now_us - print->time_us > now_us - oldest->time_us))
+			oldest = print;
+	}
+	return oldest;
+}
+
+bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
+		      const struct tl_copy_hint *hint)
+{
+	uint32_t now_us = (uint32_t)(ts_ns / 1000);
+	bool found;
+	struct tl_print *print = find(&copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)],
+				      key->hash, now_us, &found);
+	bool sure = key->strong || (hint && hint->occupies);
+	int32_t age_us = (int32_t)(now_us - print->time_us);
+
+	/* Two taps may disagree on the order by a little. */
+	if (age_us < 0)
+		age_us = -age_us;
+	if (found && is_copy(copies, print, key, (uint32_t)age_us, hint)) {
+		if (sure && print->path == key->path)
+			learn(copies, print, (uint32_t)age_us);
+		if (print->copies < UINT16_MAX)
+			print->copies++;
+		return true;
+	}
+	copies->firsts += sure;
+	fade(copies);
+	*print = (struct tl_print){
+		.hash_low = (uint32_t)(key->hash >> 16),
+		.hash_high = (uint16_t)(key->hash >> 48),
+		.time_us = now_us,
+		.path = key->path,
+	};
+	return false;
+}

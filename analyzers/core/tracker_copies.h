@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Packets that the mirror shows twice: a SPAN of both ports, of ingress and egress, two taps of one
+ * path. A worker keeps the fingerprints of its latest packets, of all flows and protocols, in one
+ * table of fixed size:
+ *
+ *   fingerprint ─► bucket | print | print | print | print |    one cache line; the oldest goes
+ *
+ * A fingerprint is a hash of what a copy leaves alone: addresses, protocol, ports, IP ID, fragment
+ * offset, TCP seq, ack, flags and TSval, lengths, the transport checksum, payload bytes (the first
+ * 64 and the last 32 captured). It leaves out what a copy may change: MACs, VLAN, tunnel, TTL.
+ * Those are the *path*.
+ *
+ *   identity   what tells two packets of one sender apart       a copy when the second comes
+ *   strong     an IP ID                                         within STRONG_GAP
+ *   weak       none; TCP bytes, SYN or FIN                      sooner than a retransmission could
+ *   weak       none; a pure ACK, RST, or not TCP                if this mirror is known to copy
+ *
+ * and on another path always within OTHER_PATH_GAP (weak: STRONG_GAP). What is known of the mirror
+ * is learned from the surer kinds: how often it copies, and how late. Used by the tracker alone.
+ */
+#ifndef TAPLINE_ANALYZERS_TRACKER_COPIES_H
+#define TAPLINE_ANALYZERS_TRACKER_COPIES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tapline/packet.h"
+
+#define TL_COPIES_BUCKETS	    16384u /* of 4 prints: the latest 65536 packets, 1 MiB */
+#define TL_COPIES_STRONG_GAP_US	    100000u
+#define TL_COPIES_OTHER_PATH_GAP_US 500000u
+#define TL_COPIES_WEAK_GAP_US	    10000u /* same path, whatever was learned */
+
+struct tl_print {
+	uint32_t hash_low;
+	uint16_t hash_high;
+	uint16_t copies;  /* seen of this packet; a later one may be its equal in all we hash */
+	uint32_t time_us; /* low bits of packet time */
+	uint32_t path;	  /* MACs, VLANs, tunnel, TTL, interface; 0: free */
+};
+
+struct tl_print_bucket {
+	_Alignas(64) struct tl_print print[4];
+};
+
+_Static_assert(sizeof(struct tl_print_bucket) == 64, "a bucket is one cache line");
+
+struct tl_copies {
+	struct tl_print_bucket *bucket;
+	uint64_t seed;
+	uint32_t gap_us;  /* learned: how late a copy on the same path comes; decays */
+	uint32_t firsts;  /* packets with an identity that were no copies; halved with `seconds` */
+	uint32_t seconds; /* their copies on the same path */
+	uint32_t thirds;  /* second copies: the mirror shows everything three times */
+};
+
+/* What a packet is to its copies. */
+struct tl_print_key {
+	uint64_t hash;
+	uint32_t path;
+	bool strong;
+};
+
+/* What the TCP state knows, for a packet with a weak identity. */
+struct tl_copy_hint {
+	bool occupies;	     /* it takes sequence space: a repeat would be a retransmission */
+	bool loss_signal;    /* its receiver asks for bytes again */
+	uint32_t min_rtt_us; /* no answer can come back sooner; 0: unknown */
+};
+
+int tl_copies__init(struct tl_copies *copies);
+void tl_copies__fini(struct tl_copies *copies);
+
+/* False when there is no IP packet in it. */
+bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
+		    const struct tl_layers *layers, struct tl_print_key *ret_key);
+
+static inline void tl_copies__prefetch(const struct tl_copies *copies,
+				       const struct tl_print_key *key)
+{
+	__builtin_prefetch(&copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)], 1);
+}
+
+/* Is this packet a copy of one of the latest? Remembers it. `hint` may be NULL: not TCP. */
+bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
+		      const struct tl_copy_hint *hint);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Holes in what the tap saw of a direction, and when one is the capture's own loss: the receiver
+ * has the bytes, and they did not come by within max(3·SRTT, 1 s). See tracker_tcp.h.
+ */
+#include "core/tracker_tcp.h"
+
+#define MISSED_AFTER_NS 1000000000ull
+
+static void count_missed(struct tl_look *look, struct tl_direction *d, uint32_t bytes)
+{
+	if (!bytes)
+		return;
+	d->pending_missed += bytes;
+	look->totals->missed_bytes += bytes;
+	/* Rare enough for a division. */
+	look->totals->missed_segments += d->largest ? (bytes + d->largest - 1u) / d->largest : 1;
+}
+
+/*
+ * The last unit below next_seq takes sequence space, but may be a FIN that was missed too. That is
+ * known when bytes follow (it was one) or at the end of the flow.
+ */
+static void settle(struct tl_look *look, struct tl_direction *d, const struct tl_range *hole)
+{
+	uint32_t bytes = hole->end - hole->start;
+
+	if (hole->end == d->next_seq && !tl_direction__is(d, TL_DIRECTION_FIN)) {
+		d->flags |= TL_DIRECTION_DOUBT;
+		bytes--;
+	}
+	count_missed(look, d, bytes);
+}
+
+void tl_direction__settle_doubt(struct tl_look *look, struct tl_direction *d, bool was_byte)
+{
+	if (tl_direction__is(d, TL_DIRECTION_DOUBT) && was_byte)
+		count_missed(look, d, 1);
+	d->flags &= (uint16_t)~TL_DIRECTION_DOUBT;
+}
+
+static uint64_t patience_ns(const struct tl_tracked *flow)
+{
+	uint64_t srtt_ns = ((uint64_t)flow->dir[0].srtt_us + flow->dir[1].srtt_us) * 1000;
+
+	return (3 * srtt_ns > MISSED_AFTER_NS ? 3 * srtt_ns : MISSED_AFTER_NS) + TL_RANGE_JOIN_NS;
+}
+
+void tl_direction__expire_holes(struct tl_look *look, struct tl_direction *d, bool at_end)
+{
+	uint64_t patience = patience_ns(look->flow);
+	uint64_t since_ns = at_end		      ? UINT64_MAX
+			    : look->now_ns > patience ? look->now_ns - patience
+						      : 0;
+	struct tl_range hole;
+
+	while (tl_ranges__pop_delivered(look->pool, &d->holes, since_ns, &hole))
+		settle(look, d, &hole);
+	if (!at_end)
+		return;
+	while (tl_ranges__pop(look->pool, &d->holes, &hole))
+		look->totals->missed_unsure_bytes += hole.end - hole.start;
+}
+
+void tl_look__open_hole(struct tl_look *look, struct tl_direction *d, const struct tl_range *hole)
+{
+	struct tl_range lowest;
+
+	d->next_seq = hole->end;
+	if (tl_ranges__append(look->pool, &d->holes, hole))
+		return;
+	/* No room: the oldest one is settled as well as can be. */
+	if (!tl_ranges__pop(look->pool, &d->holes, &lowest))
+		return;
+	if (lowest.flags & TL_RANGE_DELIVERED)
+		settle(look, d, &lowest);
+	else
+		look->totals->missed_unsure_bytes += lowest.end - lowest.start;
+	tl_ranges__append(look->pool, &d->holes, hole);
+}
