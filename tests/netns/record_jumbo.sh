@@ -21,8 +21,8 @@ capture_stop
 frames_exact "snap length 96: every frame once" --may-truncate -e 0=20000 "$WORK/s.pcapng"
 is "no more than 96 bytes of each" \
 	"$("$HELPERS/helper_framedump" "$WORK/s.pcapng" | awk '$2 > 96 || ($3 > 96 && $2 != 96)' | wc -l)" 0
-is "lengths on the wire are those sent" \
-	"$("$HELPERS/helper_framedump" "$WORK/s.pcapng" | awk '$3 > 1400' | wc -l | awk '{print $1 > 500}')" 1
+long=$("$HELPERS/helper_framedump" "$WORK/s.pcapng" | awk '$3 > 1400' | wc -l)
+is "lengths on the wire are kept ($long over 1400)" "$((long > 1000))" 1
 summary_closes "snap length" "$WORK/s.json" "$SENT"
 opens "$WORK/s.pcapng"
 test_end
