@@ -19,6 +19,15 @@ struct tl_analyzer_worker {
 	void *emit_ctx;
 };
 
+/* Signs the observation and sends it; false when the ring is full (the engine counts it). */
+static inline bool tl_analyzer_worker__emit(const struct tl_analyzer_worker *worker,
+					    struct tl_observation *observation)
+{
+	observation->analyzer = worker->analyzer;
+	observation->worker = worker->worker;
+	return worker->emit(worker->emit_ctx, observation);
+}
+
 /* A batch as analyzers see it: the engine's, with the tracker's verdict on each packet. */
 struct tl_analyzer_batch {
 	const struct tl_batch *batch;
@@ -53,6 +62,8 @@ struct tl_analyzer {
 	void (*judge_tick)(void *state, uint64_t now_ns, const struct tl_run_totals *totals);
 	/* Before all findings are settled. */
 	void (*judge_finish)(void *state, uint64_t now_ns, const struct tl_run_totals *totals);
+	/* After all findings are settled: for the record that closes the run. No finding from here. */
+	void (*judge_close)(void *state, uint64_t now_ns, const struct tl_run_totals *totals);
 	void (*judge_fini)(void *state);
 };
 

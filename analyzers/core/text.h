@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Words that several judges use: addresses, endpoints and times as text, display filter terms, and
+ * the hash by which they find things. Pure functions; any thread.
+ */
+#ifndef TAPLINE_ANALYZERS_TEXT_H
+#define TAPLINE_ANALYZERS_TEXT_H
+
+#include "tapline/flow.h"
+#include "tapline/record.h"
+
+#define TL_TEXT_IP	 46 /* an IPv6 address with the zero */
+#define TL_TEXT_ENDPOINT 56 /* "[…]:65535" */
+#define TL_TEXT_FILTER	 64 /* "ipv6.addr==…" */
+#define TL_TEXT_SPAN	 24
+
+/* "10.0.2.10", "2001:db8::1"; "?" when there is no address. Returns `ret_text`. */
+const char *tl_text__ip(const struct tl_endpoint *endpoint, char ret_text[TL_TEXT_IP]);
+/* "10.0.2.10:8080", "[2001:db8::1]:8080". */
+const char *tl_text__endpoint(const struct tl_endpoint *endpoint, char ret_text[TL_TEXT_ENDPOINT]);
+/* "ip.addr==10.0.2.10": a term of a Wireshark display filter. */
+const char *tl_text__ip_filter(const struct tl_endpoint *endpoint, char ret_text[TL_TEXT_FILTER]);
+/* "7.0 s", "350 ms". */
+const char *tl_text__span(uint64_t span_ns, char ret_text[TL_TEXT_SPAN]);
+/* "" for 1, else "s". */
+const char *tl_text__plural(uint64_t n);
+
+/* 64 bits, the same on every machine and in every run; chain by giving the last one as `seed`. */
+uint64_t tl_text__hash(uint64_t seed, const void *data, size_t bytes);
+
+bool tl_endpoint__same_host(const struct tl_endpoint *a, const struct tl_endpoint *b);
+
+/* Who a flow is about, when its client is known to be `client_side`. */
+struct tl_subject tl_subject__of_flow(const struct tl_flow *flow, uint8_t client_side);
+
+#endif
