@@ -1,0 +1,609 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The judge of connect.*: decides what each attempt is, and groups attempts by what they are about.
+ *
+ *	attempts: a ring of slots, found by (client, server, ISN), the oldest overwritten
+ *	groups:   found by key; each lists the attempts that count in it
+ *
+ *	report ─► attempt ─► kind? ─► service group (kind, server, port) ──────────► finding
+ *	                        └──► many ports of one server:  pair group (kind, client, server)
+ *	                        └──► many services:             client group (kind, client)
+ *
+ * A new report of a known attempt takes its old share out of the group and puts the new one in, so
+ * an attempt that was answered after all leaves no trace, and a finding whose group is empty is
+ * retracted. One client that fails at many targets is one finding, not hundreds: then its attempts
+ * move to a wider group.
+ *
+ * Invariants: a group's sums are those of its listed attempts and of those overwritten since; its
+ * finding is committed whenever `told`. All tables are of fixed size; what does not fit is counted.
+ * A group is forgotten at the tick at which the store settles its finding. Control thread only.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/connect.h"
+#include "core/text.h"
+
+#define NONE	   CONNECT_NO_ATTEMPT
+#define GROUP_NONE UINT16_MAX
+
+/* Sizes of the tables: powers of two. */
+#define ATTEMPTS       8192u
+#define GROUPS	       1024u
+#define BREADTHS       2048u
+#define BREADTH_PROBES 8u
+#define SERVICES       4096u
+
+#define WAIT_NS 3000000000ull
+
+/* One client failing at more ports of one server, or at more services, is one finding. */
+#define PAIR_TARGETS   8u
+#define CLIENT_TARGETS 32u
+
+/* How many different targets one client failed at. */
+struct breadth {
+	struct connect_group_key key; /* of the wider group */
+	bool used, folded;
+	uint64_t at_ns; /* newest failure: forgotten after the quiet time of findings */
+	uint32_t count;
+	uint32_t target[CLIENT_TARGETS + 1];
+};
+
+struct service {
+	struct tl_endpoint server;
+	uint64_t accepted;
+};
+
+struct connect_judge {
+	struct tl_analyzer_judge view;
+	bool at_end;
+	uint64_t end_ns;
+	uint32_t newest;      /* slot of the newest attempt */
+	uint64_t overwritten; /* attempts forgotten while they counted */
+	uint64_t not_grouped; /* attempts for which there was no group */
+	uint32_t attempt_chain[ATTEMPTS];
+	uint16_t group_chain[GROUPS];
+	struct connect_attempt attempt[ATTEMPTS];
+	struct connect_group group[GROUPS];
+	struct breadth breadth[BREADTHS];
+	struct service service[SERVICES];
+};
+
+/* --- what is it? ----------------------------------------------------------------------------- */
+
+/* Packet time until which nothing more came, as far as is known. */
+static uint64_t quiet_until(const struct connect_judge *j, const struct connect_report *r)
+{
+	uint64_t until = r->seen_ns > r->last_ns ? r->seen_ns : r->last_ns;
+
+	return j->at_end && j->end_ns > until ? j->end_ns : until;
+}
+
+static bool is_unanswered(const struct connect_judge *j, const struct connect_report *r)
+{
+	uint64_t waited = connect_span_ns(r->first_ns, quiet_until(j, r));
+
+	if (r->syn_count >= 2 && waited >= WAIT_NS)
+		return true;
+	if (r->syn_count >= 3 && j->at_end)
+		return true;
+	/*
+	 * One SYN, and its client gave up. The client does not prove by a repetition that it went
+	 * without an answer, so the mirror has to: it must be known to show both directions.
+	 */
+	return r->syn_count == 1 && r->flags & CONNECT_ENDED && waited >= WAIT_NS &&
+	       tl_facts__two_way(j->view.facts) == TL_TWO_WAY_YES;
+}
+
+static bool is_return_path(const struct connect_judge *j, const struct connect_report *r)
+{
+	if (!r->syn_after_synack && r->synack_count < 2)
+		return false;
+	return connect_span_ns(r->synack_ns, quiet_until(j, r)) >= WAIT_NS ||
+	       (j->at_end && r->synack_count >= 3);
+}
+
+static enum connect_kind classify(const struct connect_judge *j, const struct connect_attempt *a)
+{
+	const struct connect_report *r = &a->report;
+
+	if (!a->has_report)
+		return a->has_icmp && a->icmp.is_syn ? CONNECT_KIND_UNREACHABLE : CONNECT_KIND_NONE;
+	if (r->flags & CONNECT_ANSWERED)
+		return CONNECT_KIND_NONE;
+	if (r->flags & CONNECT_REFUSED_BY_RST)
+		return CONNECT_KIND_REFUSED;
+	if (r->synack_after_data)
+		return CONNECT_KIND_QUEUE_OVERFLOW;
+	if (r->synack_count)
+		return is_return_path(j, r) ? CONNECT_KIND_RETURN_PATH : CONNECT_KIND_NONE;
+	if (a->has_icmp)
+		return CONNECT_KIND_UNREACHABLE;
+	return is_unanswered(j, r) ? CONNECT_KIND_NO_ANSWER : CONNECT_KIND_NONE;
+}
+
+/* --- groups ---------------------------------------------------------------------------------- */
+
+static uint32_t group_bucket(const struct connect_group_key *key)
+{
+	return (uint32_t)tl_text__hash(0, key, sizeof(*key)) & (GROUPS - 1);
+}
+
+static struct connect_group *group_find(struct connect_judge *j,
+					const struct connect_group_key *key)
+{
+	uint16_t i = j->group_chain[group_bucket(key)];
+
+	while (i != GROUP_NONE && memcmp(&j->group[i].key, key, sizeof(*key)))
+		i = j->group[i].next;
+	return i == GROUP_NONE ? NULL : &j->group[i];
+}
+
+static struct connect_group *group_make(struct connect_judge *j,
+					const struct connect_group_key *key)
+{
+	uint32_t bucket = group_bucket(key);
+
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct connect_group *g = &j->group[i];
+
+		if (g->used)
+			continue;
+		*g = (struct connect_group){
+			.key = *key,
+			.used = true,
+			.generation = g->generation + 1,
+			.next = j->group_chain[bucket],
+			.first_attempt = NONE,
+		};
+		j->group_chain[bucket] = (uint16_t)i;
+		return g;
+	}
+	return NULL;
+}
+
+static void group_forget(struct connect_judge *j, struct connect_group *g)
+{
+	uint16_t self = (uint16_t)(g - j->group);
+	uint16_t *at = &j->group_chain[group_bucket(&g->key)];
+
+	while (*at != self)
+		at = &j->group[*at].next;
+	*at = g->next;
+	g->used = false;
+}
+
+static void key_of(const struct connect_attempt *a, enum connect_scope scope,
+		   struct connect_group_key *ret_key)
+{
+	memset(ret_key, 0, sizeof(*ret_key));
+	ret_key->kind = a->kind;
+	ret_key->scope = (uint8_t)scope;
+	ret_key->ip_version = a->subject.server.ip_version;
+	if (scope != CONNECT_SCOPE_SERVICE)
+		memcpy(ret_key->client, a->subject.client.ip, sizeof(ret_key->client));
+	if (scope != CONNECT_SCOPE_CLIENT)
+		memcpy(ret_key->server, a->subject.server.ip, sizeof(ret_key->server));
+	if (scope == CONNECT_SCOPE_SERVICE)
+		ret_key->port = a->subject.server.port;
+	if (a->kind == CONNECT_KIND_UNREACHABLE) {
+		ret_key->icmp_code = a->icmp.code;
+		memcpy(ret_key->reporter, a->icmp.reporter.ip, sizeof(ret_key->reporter));
+	}
+}
+
+static struct connect_group *group_of(struct connect_judge *j, const struct connect_attempt *a)
+{
+	struct connect_group *g = a->group == NONE ? NULL : &j->group[a->group];
+
+	return g && g->used && g->generation == a->group_generation ? g : NULL;
+}
+
+static struct service *service_of(struct connect_judge *j, const struct tl_endpoint *server)
+{
+	uint64_t hash = tl_text__hash(server->port, server->ip, sizeof(server->ip));
+
+	return &j->service[hash & (SERVICES - 1)];
+}
+
+static void tell(struct connect_judge *j, struct connect_group *g)
+{
+	const struct service *service = service_of(j, &g->subject.server);
+	struct tl_finding *f;
+	bool is_new;
+
+	f = tl_findings__begin(j->view.findings, connect_words__kind(g->key.kind), &g->key,
+			       sizeof(g->key), &is_new);
+	g->accepted = 0;
+	if (g->key.scope == CONNECT_SCOPE_SERVICE &&
+	    service->server.port == g->subject.server.port &&
+	    tl_endpoint__same_host(&service->server, &g->subject.server))
+		g->accepted = service->accepted;
+	if (g->last_ns > g->at_ns)
+		g->at_ns = g->last_ns;
+	connect_words__write(g, j->view.facts, f);
+	tl_findings__commit(j->view.findings, f, g->at_ns);
+	g->told = true;
+}
+
+static void untell(struct connect_judge *j, struct connect_group *g)
+{
+	struct tl_finding *f;
+	bool is_new;
+
+	if (g->told) {
+		f = tl_findings__begin(j->view.findings, connect_words__kind(g->key.kind), &g->key,
+				       sizeof(g->key), &is_new);
+		tl_findings__retract(j->view.findings, f);
+	}
+	group_forget(j, g);
+}
+
+/* --- attempts in groups ----------------------------------------------------------------------- */
+
+static void list_add(struct connect_judge *j, struct connect_group *g, struct connect_attempt *a)
+{
+	uint32_t self = (uint32_t)(a - j->attempt);
+
+	a->group = (uint32_t)(g - j->group);
+	a->group_generation = g->generation;
+	a->prev_in_group = NONE;
+	a->next_in_group = g->first_attempt;
+	if (g->first_attempt != NONE)
+		j->attempt[g->first_attempt].prev_in_group = self;
+	g->first_attempt = self;
+}
+
+static void list_remove(struct connect_judge *j, struct connect_group *g, struct connect_attempt *a)
+{
+	if (a->prev_in_group == NONE)
+		g->first_attempt = a->next_in_group;
+	else
+		j->attempt[a->prev_in_group].next_in_group = a->next_in_group;
+	if (a->next_in_group != NONE)
+		j->attempt[a->next_in_group].prev_in_group = a->prev_in_group;
+	a->group = NONE;
+}
+
+static void put_in(struct connect_judge *j, struct connect_group *g, struct connect_attempt *a)
+{
+	list_add(j, g, a);
+	connect_group__add(g, a, (uint32_t)(a - j->attempt));
+}
+
+/* Takes the attempt's share out of its group. The group may be empty then. */
+static struct connect_group *take_out(struct connect_judge *j, struct connect_attempt *a)
+{
+	struct connect_group *g = group_of(j, a);
+
+	if (!g)
+		return NULL;
+	list_remove(j, g, a);
+	connect_group__remove(g, a, (uint32_t)(a - j->attempt));
+	return g;
+}
+
+/* After attempts were taken out for good. */
+static void settle_group(struct connect_judge *j, struct connect_group *g)
+{
+	if (!g->flows) {
+		untell(j, g);
+		return;
+	}
+	/* Extremes can be found anew only while all attempts that count here are known. */
+	if (!g->forgotten) {
+		g->first_ns = g->last_ns = g->waited_ns = 0;
+		for (uint32_t i = g->first_attempt; i != NONE; i = j->attempt[i].next_in_group)
+			connect_group__stretch(g, &j->attempt[i]);
+	}
+	tell(j, g);
+}
+
+/* --- one client, many targets ----------------------------------------------------------------- */
+
+static struct breadth *breadth_of(struct connect_judge *j, const struct connect_group_key *key,
+				  uint64_t at_ns)
+{
+	uint64_t hash = tl_text__hash(1, key, sizeof(*key));
+	struct breadth *b = NULL;
+
+	for (uint32_t i = 0; i < BREADTH_PROBES; i++) {
+		b = &j->breadth[(hash + i) & (BREADTHS - 1)];
+		if (!b->used || !memcmp(&b->key, key, sizeof(*key)))
+			break;
+	}
+	if (!b->used || memcmp(&b->key, key, sizeof(*key)) ||
+	    b->at_ns + TL_FINDING_QUIET_NS <= at_ns)
+		*b = (struct breadth){ .used = true, .key = *key };
+	if (at_ns > b->at_ns)
+		b->at_ns = at_ns;
+	return b;
+}
+
+/* True when this target is one too many, now or before. */
+static bool breadth_passes(struct breadth *b, const struct connect_attempt *a, uint32_t limit)
+{
+	uint32_t hash = (uint32_t)tl_text__hash(a->subject.server.port, a->subject.server.ip, 16);
+	uint32_t i = 0;
+
+	while (i < b->count && b->target[i] != hash)
+		i++;
+	if (i == b->count && b->count <= limit)
+		b->target[b->count++] = hash;
+	return b->count > limit;
+}
+
+static void move_all(struct connect_judge *j, const struct connect_group_key *key,
+		     struct connect_group *to)
+{
+	for (uint32_t n = 0; n < ATTEMPTS; n++) {
+		struct connect_attempt *a = &j->attempt[(j->newest + 1 + n) & (ATTEMPTS - 1)];
+		struct connect_group_key own;
+		struct connect_group *from;
+
+		if (!a->used || !group_of(j, a) || group_of(j, a) == to)
+			continue;
+		key_of(a, key->scope, &own);
+		if (memcmp(&own, key, sizeof(own)))
+			continue;
+		from = take_out(j, a);
+		settle_group(j, from);
+		put_in(j, to, a);
+	}
+}
+
+/* The group that the attempt belongs to by now, made if need be; NULL when there is no room. */
+static struct connect_group *group_for(struct connect_judge *j, const struct connect_attempt *a)
+{
+	static const struct {
+		enum connect_scope scope;
+		uint32_t limit;
+	} wide[] = { { CONNECT_SCOPE_CLIENT, CLIENT_TARGETS },
+		     { CONNECT_SCOPE_PAIR, PAIR_TARGETS } };
+	struct connect_group_key key[2];
+	struct breadth *b[2];
+	bool passes[2];
+	struct connect_group *g;
+
+	for (unsigned i = 0; i < 2; i++) {
+		key_of(a, wide[i].scope, &key[i]);
+		b[i] = breadth_of(j, &key[i], connect_attempt__last_ns(a));
+		passes[i] = breadth_passes(b[i], a, wide[i].limit);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		if (!passes[i])
+			continue;
+		g = group_find(j, &key[i]);
+		if (!g)
+			g = group_make(j, &key[i]);
+		if (g && !b[i]->folded)
+			move_all(j, &key[i], g);
+		if (g) {
+			b[i]->folded = true;
+			g->targets = b[i]->count;
+			return g;
+		}
+	}
+	key_of(a, CONNECT_SCOPE_SERVICE, &key[0]);
+	g = group_find(j, &key[0]);
+	return g ? g : group_make(j, &key[0]);
+}
+
+/* Called when anything about the attempt changed; its share must be out of every group. */
+static void judge(struct connect_judge *j, struct connect_attempt *a, struct connect_group *old)
+{
+	struct connect_group *g = NULL;
+
+	a->kind = (uint8_t)classify(j, a);
+	if (a->kind != CONNECT_KIND_NONE) {
+		g = group_for(j, a);
+		if (!g)
+			j->not_grouped++;
+	}
+	if (g) {
+		put_in(j, g, a);
+		tell(j, g);
+	}
+	if (old && old != g && old->used)
+		settle_group(j, old);
+}
+
+/* --- attempts -------------------------------------------------------------------------------- */
+
+static uint32_t attempt_bucket(const struct tl_subject *s, uint32_t isn)
+{
+	uint64_t h = tl_text__hash(isn, s->client.ip, sizeof(s->client.ip));
+
+	h = tl_text__hash(h ^ s->client.port, s->server.ip, sizeof(s->server.ip));
+	return (uint32_t)tl_text__hash(h, &s->server.port, sizeof(s->server.port)) & (ATTEMPTS - 1);
+}
+
+static uint32_t attempt_isn(const struct connect_attempt *a)
+{
+	return a->has_report ? a->report.isn : a->icmp.isn;
+}
+
+static bool attempt_is(const struct connect_attempt *a, const struct tl_subject *s, uint32_t isn)
+{
+	return attempt_isn(a) == isn && a->subject.client.port == s->client.port &&
+	       a->subject.server.port == s->server.port &&
+	       tl_endpoint__same_host(&a->subject.client, &s->client) &&
+	       tl_endpoint__same_host(&a->subject.server, &s->server);
+}
+
+/* What it adds to its group stays there. */
+static void attempt_forget(struct connect_judge *j, struct connect_attempt *a)
+{
+	uint32_t self = (uint32_t)(a - j->attempt);
+	uint32_t *at = &j->attempt_chain[attempt_bucket(&a->subject, attempt_isn(a))];
+	struct connect_group *g = group_of(j, a);
+
+	if (g) {
+		j->overwritten++;
+		g->forgotten++;
+		list_remove(j, g, a);
+		for (uint32_t i = 0; i < g->proof_count; i++)
+			if (g->proof[i].attempt == self)
+				g->proof[i].attempt = NONE;
+	}
+	while (*at != self)
+		at = &j->attempt[*at].next;
+	*at = a->next;
+	a->used = false;
+}
+
+/* The attempt, known or new; a new one has neither report nor ICMP yet, which the caller adds. */
+static struct connect_attempt *attempt_get(struct connect_judge *j, const struct tl_subject *s,
+					   uint32_t isn)
+{
+	uint32_t bucket = attempt_bucket(s, isn);
+	uint32_t i = j->attempt_chain[bucket];
+	struct connect_attempt *a;
+
+	while (i != NONE && !attempt_is(&j->attempt[i], s, isn))
+		i = j->attempt[i].next;
+	if (i != NONE)
+		return &j->attempt[i];
+	j->newest = (j->newest + 1) & (ATTEMPTS - 1);
+	a = &j->attempt[j->newest];
+	if (a->used)
+		attempt_forget(j, a);
+	*a = (struct connect_attempt){
+		.used = true,
+		.subject = *s,
+		.group = NONE,
+		.next = j->attempt_chain[bucket],
+	};
+	j->attempt_chain[bucket] = j->newest;
+	return a;
+}
+
+/* The finding was settled and its group is gone: what comes after does not begin another. */
+static bool is_told_and_gone(struct connect_judge *j, const struct connect_attempt *a)
+{
+	return a->group != NONE && !group_of(j, a);
+}
+
+static void observe_report(struct connect_judge *j, const struct tl_subject *subject,
+			   const struct connect_report *r)
+{
+	struct connect_attempt *a = attempt_get(j, subject, r->isn);
+	struct connect_group *old;
+
+	if (is_told_and_gone(j, a))
+		return;
+	old = take_out(j, a);
+	a->subject = *subject;
+	a->report = *r;
+	a->has_report = true;
+	judge(j, a, old);
+}
+
+static void observe_icmp(struct connect_judge *j, const struct tl_subject *subject,
+			 const struct connect_icmp *icmp)
+{
+	struct connect_attempt *a = attempt_get(j, subject, icmp->isn);
+	struct connect_group *old;
+
+	if (is_told_and_gone(j, a))
+		return;
+	/* The first one speaks; later ones repeat it for the next SYN. */
+	if (a->has_icmp)
+		return;
+	old = take_out(j, a);
+	a->icmp = *icmp;
+	a->has_icmp = true;
+	judge(j, a, old);
+}
+
+static void observe_servers(struct connect_judge *j, const struct connect_servers *list)
+{
+	for (uint32_t i = 0; i < list->count && i < CONNECT_SERVERS_MAX; i++) {
+		const struct tl_endpoint *server = &list->server[i].server;
+		struct service *service = service_of(j, server);
+
+		if (service->server.port != server->port ||
+		    !tl_endpoint__same_host(&service->server, server))
+			*service = (struct service){ .server = *server };
+		service->accepted += list->server[i].accepted;
+	}
+}
+
+/* --- what the registry calls ------------------------------------------------------------------ */
+
+int connect_judge__init(void *state, const struct tl_analyzer_judge *view)
+{
+	struct connect_judge **ret_judge = state;
+	struct connect_judge *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	j->view = *view;
+	memset(j->attempt_chain, 0xff, sizeof(j->attempt_chain));
+	memset(j->group_chain, 0xff, sizeof(j->group_chain));
+	*ret_judge = j;
+	return 0;
+}
+
+void connect_judge__fini(void *state)
+{
+	struct connect_judge **judge_at = state;
+
+	free(*judge_at);
+}
+
+void connect_judge__observe(void *state, const struct tl_observation *observation)
+{
+	struct connect_judge *j = *(struct connect_judge **)state;
+	union {
+		struct connect_report report;
+		struct connect_icmp icmp;
+		struct connect_servers servers;
+	} data;
+
+	/* The bytes of an observation are not aligned for what they hold. */
+	memset(&data, 0, sizeof(data));
+	memcpy(&data, observation->data,
+	       observation->data_bytes < sizeof(data) ? observation->data_bytes : sizeof(data));
+	if (observation->kind == CONNECT_OBSERVED_ATTEMPT)
+		observe_report(j, &observation->subject, &data.report);
+	else if (observation->kind == CONNECT_OBSERVED_ICMP)
+		observe_icmp(j, &observation->subject, &data.icmp);
+	else if (observation->kind == CONNECT_OBSERVED_SERVERS)
+		observe_servers(j, &data.servers);
+}
+
+/* Words each finding a last time, with all that is known by now, before the store settles it. */
+void connect_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct connect_judge *j = *(struct connect_judge **)state;
+
+	(void)totals;
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct connect_group *g = &j->group[i];
+
+		if (!g->used || !g->told || g->at_ns + TL_FINDING_QUIET_NS > now_ns)
+			continue;
+		tell(j, g);
+		group_forget(j, g);
+	}
+}
+
+void connect_judge__finish(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct connect_judge *j = *(struct connect_judge **)state;
+
+	(void)totals;
+	j->at_end = true;
+	j->end_ns = now_ns;
+	for (uint32_t n = 0; n < ATTEMPTS; n++) {
+		struct connect_attempt *a = &j->attempt[(j->newest + 1 + n) & (ATTEMPTS - 1)];
+
+		if (a->used && a->kind == CONNECT_KIND_NONE)
+			judge(j, a, NULL);
+	}
+	for (uint32_t i = 0; i < GROUPS; i++)
+		if (j->group[i].used && j->group[i].told)
+			tell(j, &j->group[i]);
+}

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * traffic.top_talker: who fills the link, and who opens connections without end.
+ *
+ *	worker: packets ─► table of hosts for one second of packet time ─► observations
+ *	judge:  seconds ─► table of hosts for the run ─► storm, as it happens; share, at the end
+ *
+ * Copies by the mirror are left out; a packet in a tunnel counts for its innermost source, once.
+ * Two things are said. A host that sent at least half of all bytes of a capture that is long enough
+ * to speak of: worth knowing, no more. A client that opens hundreds of connections a second to one
+ * service, with next to nothing to say in them: a health check gone wild, or a flood, and a
+ *warning.
+ *
+ * Invariants: memory is fixed; what is told depends on the seconds of packet time, not on ticks.
+ *The seconds lie on the clock's grid, so they are the same live and from a file.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/analyzer_impl.h"
+#include "core/hosts.h"
+
+#define PROTO_TCP 6
+#define SECOND_NS 1000000000ull
+
+#define WORKER_SETS 64u
+#define JUDGE_SETS  512u
+
+/* A share is worth telling from here on. */
+#define SHARE_MIN	  0.5
+#define SHARE_PACKETS_MIN 1000u
+#define SHARE_SPAN_MIN_NS SECOND_NS
+
+/* A storm: this many new connections in each of so many seconds, nearly all to one service. */
+#define STORM_CONNECTIONS   200u
+#define STORM_SECONDS	    2u
+#define STORM_PAYLOAD_BYTES 128u /* of the client, a connection: a health check says little */
+#define STORM_TARGET_SHARE  0.9
+#define STORM_PROOFS	    6u
+
+enum observation { OBSERVED_HOSTS = 1 };
+
+#define REPORT_HOSTS 3u
+
+/* Hosts of one second. Totals come with the first part of a second only. */
+struct report {
+	uint64_t second;
+	uint64_t bytes, packets;
+	uint64_t first_ns, last_ns;
+	uint32_t count;
+	struct tl_host host[REPORT_HOSTS];
+};
+
+_Static_assert(sizeof(struct report) <= TL_OBSERVATION_BYTES, "fits in one observation");
+
+struct worker {
+	struct tl_analyzer_worker out;
+	uint64_t second;
+	uint64_t bytes, packets;
+	uint64_t first_ns, last_ns;
+	struct tl_host host[WORKER_SETS * TL_HOSTS_WAYS];
+};
+
+/* --- worker half ----------------------------------------------------------------------------- */
+
+static int worker_init(void *state, const struct tl_analyzer_worker *out)
+{
+	struct worker *w = state;
+
+	w->out = *out;
+	return 0;
+}
+
+static void send_report(struct worker *w, struct report *r)
+{
+	struct tl_observation o = {
+		.kind = OBSERVED_HOSTS,
+		.ts_ns = w->last_ns,
+		.data_bytes = sizeof(*r),
+	};
+
+	memcpy(o.data, r, sizeof(*r));
+	tl_analyzer_worker__emit(&w->out, &o);
+	r->bytes = r->packets = 0;
+	r->count = 0;
+}
+
+static void end_second(struct worker *w)
+{
+	struct report r = {
+		.second = w->second,
+		.bytes = w->bytes,
+		.packets = w->packets,
+		.first_ns = w->first_ns,
+		.last_ns = w->last_ns,
+	};
+
+	if (!w->packets)
+		return;
+	for (uint32_t i = 0; i < WORKER_SETS * TL_HOSTS_WAYS; i++) {
+		if (!w->host[i].packets)
+			continue;
+		r.host[r.count++] = w->host[i];
+		if (r.count == REPORT_HOSTS)
+			send_report(w, &r);
+	}
+	if (r.count)
+		send_report(w, &r);
+	memset(w->host, 0, sizeof(w->host));
+	w->bytes = w->packets = 0;
+	w->first_ns = 0;
+}
+
+static struct tl_endpoint address_of(const struct tl_layers *l, const uint8_t *ip, uint16_t port)
+{
+	struct tl_endpoint e = { .ip_version = l->ip_version, .port = port };
+
+	memcpy(e.ip, ip, l->ip_version == 6 ? 16 : 4);
+	return e;
+}
+
+static void count_connection(struct tl_host *host, const struct tl_packet *p,
+			     const struct tl_layers *l)
+{
+	struct tl_endpoint target = address_of(l, l->dst, l->dst_port);
+
+	if (!host->connections++) {
+		host->syn_frame = p->frame;
+		host->syn_ns = p->ts_ns;
+	}
+	/* Connections count for as much as full frames, or a storm of small ones would be lost. */
+	host->weight += 1500;
+	tl_host__vote(host, &target, 1);
+}
+
+static void count_packet(struct worker *w, const struct tl_packet *p, const struct tl_layers *l,
+			 uint8_t verdict)
+{
+	struct tl_endpoint source = address_of(l, l->src, 0);
+	struct tl_host *host = tl_hosts__get(w->host, WORKER_SETS, &source);
+
+	if (!host->packets++) {
+		host->first_frame = p->frame;
+		host->first_ns = p->ts_ns;
+	}
+	host->weight += p->wirelen;
+	host->bytes += p->wirelen;
+	host->payload_bytes += l->proto == PROTO_TCP ? l->payload_bytes : 0;
+	if (l->proto == PROTO_TCP && (l->tcp_flags & (TL_TCP_SYN | TL_TCP_ACK)) == TL_TCP_SYN &&
+	    verdict != TL_VERDICT_SYN_RETRANSMIT)
+		count_connection(host, p, l);
+}
+
+static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
+{
+	struct worker *w = state;
+
+	(void)flow_offset;
+	for (uint32_t i = 0; i < b->batch->n; i++) {
+		const struct tl_packet *p = &b->batch->packet[i];
+		const struct tl_layers *l = &b->batch->layers[i];
+
+		if (b->segment[i].verdict == TL_VERDICT_COPY)
+			continue;
+		if (p->ts_ns / SECOND_NS > w->second) {
+			end_second(w);
+			w->second = p->ts_ns / SECOND_NS;
+		}
+		if (!w->first_ns)
+			w->first_ns = p->ts_ns;
+		if (p->ts_ns > w->last_ns)
+			w->last_ns = p->ts_ns;
+		w->bytes += p->wirelen;
+		w->packets++;
+		if (l->ip_version && l->src && l->dst)
+			count_packet(w, p, l, b->segment[i].verdict);
+	}
+}
+
+static void tick(void *state, uint64_t now_ns)
+{
+	struct worker *w = state;
+
+	if (now_ns / SECOND_NS > w->second)
+		end_second(w);
+}
+
+static void finish(void *state, uint64_t now_ns)
+{
+	(void)now_ns;
+	end_second(state);
+}
+
+/* --- judge half ------------------------------------------------------------------------------ */
+
+/* A client's connections, second by second. */
+struct storm {
+	struct tl_endpoint client;
+	uint64_t second; /* that `now` counts in */
+	struct tl_host now;
+	uint64_t seconds; /* busy ones, since it began */
+	uint64_t first_ns, last_ns;
+	uint64_t bytes, packets, connections, peak;
+	uint32_t proof_count;
+	struct {
+		uint64_t frame, ns;
+	} proof[STORM_PROOFS];
+};
+
+struct judge {
+	struct tl_analyzer_judge view;
+	uint64_t bytes, packets;
+	uint64_t first_ns, last_ns;
+	struct tl_host host[JUDGE_SETS * TL_HOSTS_WAYS];
+	struct storm storm[JUDGE_SETS];
+};
+
+static int judge_init(void *state, const struct tl_analyzer_judge *view)
+{
+	struct judge *j = state;
+
+	j->view = *view;
+	return 0;
+}
+
+/* Adds what a host sent in a second, or in another worker. */
+static void host_add(struct tl_host *to, const struct tl_host *from)
+{
+	if (!to->packets || from->first_ns < to->first_ns) {
+		to->first_ns = from->first_ns;
+		to->first_frame = from->first_frame;
+	}
+	if (from->connections && (!to->connections || from->syn_ns < to->syn_ns)) {
+		to->syn_ns = from->syn_ns;
+		to->syn_frame = from->syn_frame;
+	}
+	to->weight += from->weight;
+	to->bytes += from->bytes;
+	to->packets += from->packets;
+	to->payload_bytes += from->payload_bytes;
+	to->connections += from->connections;
+	if (from->connections)
+		tl_host__vote(to, &from->target, from->target_lead);
+}
+
+static void write_storm(struct judge *j, const struct storm *s)
+{
+	const struct tl_endpoint *target = &s->now.target;
+	char client[TL_TEXT_IP], server[TL_TEXT_ENDPOINT], a[TL_TEXT_FILTER], b[TL_TEXT_FILTER];
+	struct tl_finding *f;
+	bool is_new;
+
+	f = tl_findings__begin(j->view.findings, "traffic.top_talker", &s->client,
+			       sizeof(s->client), &is_new);
+	f->severity = TL_WARNING;
+	f->confidence = 0.8;
+	f->first_ns = s->first_ns;
+	f->last_ns = s->last_ns;
+	f->count = s->connections;
+	f->subject.client = s->client;
+	f->subject.server = *target;
+	f->subject.proto = PROTO_TCP;
+	tl_text__ip(&s->client, client);
+	tl_text__endpoint(target, server);
+	tl_finding__summary(f,
+			    "%s opened %llu connections to %s in %llu s, up to %llu a second, "
+			    "with next to no payload",
+			    client, (unsigned long long)s->connections, server,
+			    (unsigned long long)s->seconds, (unsigned long long)s->peak);
+	tl_finding__cause(f, "a health check or a retry loop whose interval is far too short, or a "
+			     "SYN flood");
+	tl_finding__next(f, "find out what runs on %s and knocks at %s; set its interval", client,
+			 server);
+	tl_finding__filter(f, "%s && %s && tcp.port==%u && tcp.flags.syn==1",
+			   tl_text__ip_filter(&s->client, a), tl_text__ip_filter(target, b),
+			   target->port);
+	tl_finding__detail_u64(f, "bytes", s->bytes);
+	tl_finding__detail_u64(f, "packets", s->packets);
+	tl_finding__detail_f64(f, "connections_per_s", (double)s->connections / (double)s->seconds);
+	tl_finding__detail_null(f, "share");
+	f->evidence_count = 0;
+	for (uint32_t i = 0; i < s->proof_count; i++)
+		tl_finding__evidence(f, s->proof[i].frame, s->proof[i].ns,
+				     "first SYN of a busy second");
+	tl_findings__commit(j->view.findings, f, s->last_ns);
+}
+
+static bool is_busy(const struct tl_host *second)
+{
+	return second->connections >= STORM_CONNECTIONS &&
+	       second->payload_bytes <= second->connections * STORM_PAYLOAD_BYTES &&
+	       (double)second->target_lead >= STORM_TARGET_SHARE * (double)second->connections;
+}
+
+/* All workers have told of this second. */
+static void close_second(struct judge *j, struct storm *s)
+{
+	const struct tl_host *now = &s->now;
+
+	if (!is_busy(now))
+		return;
+	if (!s->seconds || s->second * SECOND_NS > s->last_ns + TL_FINDING_QUIET_NS) {
+		struct tl_endpoint client = s->client;
+		struct tl_host same = *now;
+
+		*s = (struct storm){ .client = client, .second = s->second, .now = same };
+		s->first_ns = now->syn_ns;
+	}
+	s->seconds++;
+	s->last_ns = s->second * SECOND_NS + SECOND_NS - 1;
+	s->bytes += now->bytes;
+	s->packets += now->packets;
+	s->connections += now->connections;
+	if (now->connections > s->peak)
+		s->peak = now->connections;
+	if (s->proof_count < STORM_PROOFS) {
+		s->proof[s->proof_count].frame = now->syn_frame;
+		s->proof[s->proof_count++].ns = now->syn_ns;
+	}
+	if (s->seconds >= STORM_SECONDS)
+		write_storm(j, s);
+}
+
+static void watch_storm(struct judge *j, uint64_t second, const struct tl_host *host)
+{
+	uint64_t hash = tl_text__hash(0, host->address.ip, sizeof(host->address.ip));
+	struct storm *s = &j->storm[hash & (JUDGE_SETS - 1)];
+
+	if (!tl_endpoint__same_host(&s->client, &host->address)) {
+		/* A place is given up only for a client that knocks harder. */
+		if (s->second == second && s->now.connections >= host->connections)
+			return;
+		close_second(j, s);
+		*s = (struct storm){ .client = host->address, .second = second };
+	}
+	if (s->second != second) {
+		close_second(j, s);
+		s->now = (struct tl_host){ 0 };
+		s->second = second;
+	}
+	host_add(&s->now, host);
+}
+
+static void observe(void *state, const struct tl_observation *observation)
+{
+	struct judge *j = state;
+	struct report r;
+
+	if (observation->kind != OBSERVED_HOSTS || observation->data_bytes != sizeof(r))
+		return;
+	memcpy(&r, observation->data, sizeof(r));
+	j->bytes += r.bytes;
+	j->packets += r.packets;
+	if (!j->first_ns || r.first_ns < j->first_ns)
+		j->first_ns = r.first_ns;
+	if (r.last_ns > j->last_ns)
+		j->last_ns = r.last_ns;
+	for (uint32_t i = 0; i < r.count && i < REPORT_HOSTS; i++) {
+		host_add(tl_hosts__get(j->host, JUDGE_SETS, &r.host[i].address), &r.host[i]);
+		if (r.host[i].connections)
+			watch_storm(j, r.second, &r.host[i]);
+	}
+}
+
+static const struct tl_host *heaviest(const struct judge *j)
+{
+	const struct tl_host *top = &j->host[0];
+
+	for (uint32_t i = 1; i < JUDGE_SETS * TL_HOSTS_WAYS; i++)
+		if (j->host[i].bytes > top->bytes)
+			top = &j->host[i];
+	return top;
+}
+
+static void write_share(struct judge *j, const struct tl_host *top, double share)
+{
+	uint64_t span_ns = j->last_ns - j->first_ns;
+	double seconds = (double)span_ns / 1e9;
+	char ip[TL_TEXT_IP], span[TL_TEXT_SPAN];
+	struct tl_finding *f;
+	bool is_new;
+
+	f = tl_findings__begin(j->view.findings, "traffic.top_talker", &top->address,
+			       sizeof(top->address), &is_new);
+	/* A storm of the same host is the weightier thing to say; its share rounds that off. */
+	tl_finding__detail_f64(f, "share", share);
+	if (is_new) {
+		f->severity = TL_INFO;
+		f->confidence = 0.95;
+		f->first_ns = top->first_ns;
+		f->last_ns = j->last_ns;
+		f->count = 1;
+		f->subject.client = top->address;
+		tl_text__ip(&top->address, ip);
+		tl_finding__summary(f, "%s sent %.0f %% of all bytes: %.1f Mbit/s over %s", ip,
+				    share * 100.0, (double)top->bytes * 8.0 / 1e6 / seconds,
+				    tl_text__span(span_ns, span));
+		tl_finding__cause(f, "one host fills most of what passes here");
+		tl_finding__next(f, "is that what %s is there for? see what it sends, and to whom",
+				 ip);
+		tl_finding__filter(f, "%s.src==%s", top->address.ip_version == 6 ? "ipv6" : "ip",
+				   ip);
+		tl_finding__evidence(f, top->first_frame, top->first_ns, "its first packet");
+		tl_finding__detail_u64(f, "bytes", top->bytes);
+		tl_finding__detail_u64(f, "packets", top->packets);
+		tl_finding__detail_f64(f, "connections_per_s", (double)top->connections / seconds);
+	}
+	tl_findings__commit(j->view.findings, f, j->last_ns);
+}
+
+static void judge_finish(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct judge *j = state;
+	const struct tl_host *top = heaviest(j);
+	double share = j->bytes ? (double)top->bytes / (double)j->bytes : 0;
+
+	(void)now_ns;
+	(void)totals;
+	for (uint32_t i = 0; i < JUDGE_SETS; i++)
+		close_second(j, &j->storm[i]);
+	if (j->packets >= SHARE_PACKETS_MIN && share >= SHARE_MIN &&
+	    j->last_ns - j->first_ns >= SHARE_SPAN_MIN_NS)
+		write_share(j, top, share);
+}
+
+const struct tl_analyzer tl_analyzer_talkers = {
+	.name = "talkers",
+	.worker_bytes = sizeof(struct worker),
+	.worker_init = worker_init,
+	.batch = batch,
+	.tick = tick,
+	.finish = finish,
+	.judge_bytes = sizeof(struct judge),
+	.judge_init = judge_init,
+	.observe = observe,
+	.judge_finish = judge_finish,
+};
