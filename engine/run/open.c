@@ -13,6 +13,9 @@
 #include "run.h"
 #include "tapline/topology.h"
 
+/* Until the AF_XDP source is there: a run that asks for it is told so. */
+#pragma weak tl_source_afxdp__create
+
 static int fail(struct tl_error *ret_error, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
