@@ -89,8 +89,10 @@ static void option(struct tl_block *block, uint32_t code, const void *value, uin
 
 static void option_string(struct tl_block *block, uint32_t code, const char *value)
 {
-	if (value && *value)
-		option(block, code, value, (uint32_t)strnlen(value, STRING_MAX));
+	size_t bytes = value ? strlen(value) : 0;
+
+	if (bytes)
+		option(block, code, value, bytes < STRING_MAX ? (uint32_t)bytes : STRING_MAX);
 }
 
 static void option_u64(struct tl_block *block, uint32_t code, uint64_t value)

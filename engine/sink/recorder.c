@@ -27,6 +27,7 @@
 #define FLUSH_NS_DEFAULT 20000000ull
 #define FLUSH_IDLE_NS	 3000000ull /* sooner, while the writer has nothing to do */
 #define IN_FLIGHT_MAX	 2u	    /* beyond that a flush would only use up buffers */
+#define CLOCK_BACK_NS	 NS_PER_S   /* less is packets out of order */
 #define INTERFACES_MAX	 1024u
 #define NOTES_MAX	 16u /* that wait for a buffer */
 
@@ -244,6 +245,23 @@ static void advance_clock(struct tl_recorder *r, uint64_t now_ns)
 	}
 }
 
+static void shift(uint64_t *deadline_ns, uint64_t back_ns)
+{
+	if (*deadline_ns != UINT64_MAX)
+		*deadline_ns = *deadline_ns > back_ns ? *deadline_ns - back_ns : 0;
+}
+
+/* The clock was set back: what was to come in a minute still comes in a minute. */
+static void follow_clock_back(struct tl_recorder *r, uint64_t now_ns)
+{
+	uint64_t back_ns = r->now_ns - now_ns;
+
+	shift(&r->next_statistics_ns, back_ns);
+	shift(&r->next_rotation_ns, back_ns);
+	shift(&r->stop_ns, back_ns);
+	r->now_ns = now_ns;
+}
+
 static uint64_t final_file_bytes(const struct tl_recorder *r)
 {
 	return tl_encoder__file_bytes(&r->encoder) + r->encoder.reserve;
@@ -424,6 +442,10 @@ uint32_t tl_recorder__write(struct tl_recorder *r, struct tl_packet *packets, ui
 bool tl_recorder__tick(struct tl_recorder *r, uint64_t now_ns, const struct tl_source_stats *stats)
 {
 	keep_stats(r, stats);
+	if (now_ns == UINT64_MAX) /* a file's watermark at its end: no time passes */
+		now_ns = r->now_ns;
+	if (now_ns + CLOCK_BACK_NS < r->now_ns)
+		follow_clock_back(r, now_ns);
 	advance_clock(r, now_ns);
 	if (now_ns >= r->stop_ns || writer_failed(r))
 		r->stopped = true;
@@ -548,7 +570,7 @@ int tl_recorder__close(struct tl_recorder *r, uint64_t now_ns, const struct tl_s
 
 	if (!r->closed) {
 		keep_stats(r, stats);
-		if (now_ns)
+		if (now_ns && now_ns != UINT64_MAX)
 			advance_clock(r, now_ns);
 		tl_writer__set_closing(r->writer);
 		r->encoder.may_wait = true; /* the writer frees every buffer, one way or another */
