@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* links: tl_decode */
+/*
+ * Any bytes as a packet of any link type: what the decoder says of them lies within them.
+ * Input: link type 1 │ bytes on the wire beyond those captured 1 │ packet.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tapline/decode.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static void must(bool fact)
+{
+	if (!fact)
+		abort();
+}
+
+static void check(const struct tl_packet *packet, const struct tl_layers *l)
+{
+	const uint8_t *end = packet->data + packet->caplen;
+	size_t address_bytes = l->ip_version == 4 ? 4 : 16;
+
+	must(l->vlan_count <= TL_VLAN_MAX && l->sack_count <= 4);
+	must(l->l2_offset <= packet->caplen && l->l3_offset <= packet->caplen);
+	must(l->l4_offset <= packet->caplen);
+	must(l->tunnel.depth <= TL_TUNNEL_MAX);
+	must(!l->tunnel.type == !l->tunnel.depth);
+	must(l->payload_caplen <= l->payload_bytes);
+	if (l->payload_caplen)
+		must((uint64_t)l->payload_offset + l->payload_caplen <= packet->caplen);
+	if (!l->ip_version) {
+		must(!l->l4_offset && !l->src && !l->dst && !l->payload_bytes);
+		return;
+	}
+	must(l->src >= packet->data && l->src + address_bytes <= end);
+	must(l->dst >= packet->data && l->dst + address_bytes <= end);
+	must(!(l->flags & TL_LAYERS_FRAGMENT_LATER) || !l->l4_offset);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	static const uint16_t linktypes[] = { TL_LINKTYPE_ETHERNET,  TL_LINKTYPE_NULL,
+					      TL_LINKTYPE_RAW,	     TL_LINKTYPE_LOOP,
+					      TL_LINKTYPE_LINUX_SLL, TL_LINKTYPE_IPV4,
+					      TL_LINKTYPE_IPV6,	     TL_LINKTYPE_LINUX_SLL2 };
+	struct tl_layers layers, again, quoted;
+	struct tl_packet packet = { 0 };
+	uint8_t *copy;
+
+	if (bytes < 2)
+		return 0;
+	/* a buffer of its own, so that one byte too far is seen */
+	copy = malloc(bytes - 2);
+	if (!copy && bytes > 2)
+		return 0;
+	if (bytes > 2)
+		memcpy(copy, data + 2, bytes - 2);
+	packet.data = copy;
+	packet.caplen = (uint32_t)(bytes - 2);
+	packet.wirelen = packet.caplen + data[1];
+	packet.linktype = linktypes[data[0] % 8];
+	memset(&layers, 0xa5, sizeof(layers));
+	tl_decode(&packet, &layers);
+	check(&packet, &layers);
+	memset(&again, 0x5a, sizeof(again));
+	tl_decode(&packet, &again);
+	must(memcmp(&layers, &again, sizeof(layers)) == 0);
+	(void)tl_decode__l4_checksum_ok(&packet, &layers);
+	if (tl_decode__icmp_quote(&packet, &layers, &quoted))
+		check(&packet, &quoted);
+	free(copy);
+	return 0;
+}
