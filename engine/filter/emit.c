@@ -9,10 +9,15 @@
 
 #include "emit.h"
 
-#define REACH	   32767u   /* largest positive jump */
-#define BLOCK_MAX  256u	    /* instructions between two chances for an island */
-#define INSNS_MAX  1000000u /* BPF_COMPLEXITY_LIMIT_INSNS: the verifier takes no more */
-#define ROOM_FIRST 1024u
+#define REACH 32767u /* largest positive jump */
+/*
+ * The kernel replaces some instructions by up to 8 (BPF_LD_ABS, loads from the context), and
+ * refuses the program when a jump does not reach any more then.
+ */
+#define ISLAND_REACH (REACH / 8)
+#define BLOCK_MAX    256u     /* instructions between two chances for an island */
+#define INSNS_MAX    1000000u /* BPF_COMPLEXITY_LIMIT_INSNS: the verifier takes no more */
+#define ROOM_FIRST   1024u
 
 int tl_emitter__init(struct tl_emitter *e, size_t label_count)
 {
@@ -104,12 +109,16 @@ void tl_emit__label(struct tl_emitter *e, size_t label)
 
 void tl_emit__island(struct tl_emitter *e)
 {
-	size_t over;
+	bool is_fallen_into;
+	size_t over = 0;
 
 	if (e->error || !e->chain_count ||
-	    e->count - e->island_end + e->chain_count + 2 * BLOCK_MAX < REACH)
+	    e->count - e->island_end + e->chain_count + 2 * BLOCK_MAX < ISLAND_REACH)
 		return;
-	over = tl_emit__hop(e, JMP_ALWAYS);
+	/* behind a jump there is nothing to lead around the island, and no way to it either */
+	is_fallen_into = e->count && e->insns[e->count - 1].code != (BPF_JMP | BPF_JA);
+	if (is_fallen_into)
+		over = tl_emit__hop(e, JMP_ALWAYS);
 	e->island_end = e->count;
 	for (size_t label = 0; label < e->label_count && !e->error; label++) {
 		if (e->chains[label] < 0)
@@ -117,7 +126,8 @@ void tl_emit__island(struct tl_emitter *e)
 		resolve(e, label);
 		tl_emit__jump(e, JMP_ALWAYS, label);
 	}
-	tl_emit__land(e, over);
+	if (is_fallen_into)
+		tl_emit__land(e, over);
 }
 
 size_t tl_emit__hop(struct tl_emitter *e, struct bpf_insn insn)

@@ -6,7 +6,7 @@
  * jump waits in the label's chain. Before the oldest waiting jump gets out of reach, an island is
  * put into the code, and the waiting jumps go there:
  *
- *     jeq ─┐ (30000 instructions)            ┌─ ja over
+ *     jeq ─┐ (some 3500 instructions)        ┌─ ja over
  *          └───────────────────────────────► ├─ ja label 7 ─┐   one slot for each waiting label
  *                                            └─ ja label 9 ─┼┐
  *     label 7: ◄────────────────────────────────────────────┘│

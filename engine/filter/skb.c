@@ -35,16 +35,24 @@ static bool may_have_tag(const struct tl_translation *t)
 	return t->filter->linktype == TL_LINKTYPE_ETHERNET;
 }
 
-/* R_T3 = 4 bytes of the skb at `offset`, in host order; 0 where the skb is shorter. */
+/* R_T3 = 4 bytes of the skb at `offset`, in host order; 0 for those behind its end. */
 static void load_word(struct tl_emitter *e, uint32_t offset)
 {
+	size_t short_end, nothing;
+
+	tl_emit(e, LOAD(BPF_W, R_T4, R_CTX, CTX(len)));
+	tl_emit(e, ALU64_K(BPF_SUB, R_T4, offset));
+	short_end = tl_emit__hop(e, JMP_K(BPF_JLE, R_T4, 4));
+	tl_emit(e, ALU64_K(BPF_MOV, R_T4, 4));
+	tl_emit__land(e, short_end);
 	tl_emit(e, STORE_ZERO(BPF_W, R_FP, STACK_SCRATCH));
+	nothing = tl_emit__hop(e, JMP_K(BPF_JEQ, R_T4, 0));
 	tl_emit(e, ALU64_X(BPF_MOV, R_T1, R_CTX));
 	tl_emit(e, ALU64_K(BPF_MOV, R_T2, offset));
 	tl_emit(e, ALU64_X(BPF_MOV, R_T3, R_FP));
 	tl_emit(e, ALU64_K(BPF_ADD, R_T3, STACK_SCRATCH));
-	tl_emit(e, ALU64_K(BPF_MOV, R_T4, 4));
 	tl_emit(e, CALL(BPF_FUNC_skb_load_bytes));
+	tl_emit__land(e, nothing);
 	tl_emit(e, LOAD(BPF_W, R_T3, R_FP, STACK_SCRATCH));
 	tl_emit(e, TO_BE(R_T3, 32));
 }
