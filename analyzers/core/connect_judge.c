@@ -7,7 +7,7 @@
  *
  *	report ─► attempt ─► kind? ─► service group (kind, server, port) ──────────► finding
  *	                        └──► many ports of one server:  pair group (kind, client, server)
- *	                        └──► many services:             client group (kind, client)
+ *	                        └──► many servers:              client group (kind, client)
  *
  * A new report of a known attempt takes its old share out of the group and puts the new one in, so
  * an attempt that was answered after all leaves no trace, and a finding whose group is empty is
@@ -37,9 +37,9 @@
 
 #define WAIT_NS 3000000000ull
 
-/* One client failing at more ports of one server, or at more services, is one finding. */
+/* One client failing at more ports of one server, or at more servers, is one finding. */
 #define PAIR_TARGETS   8u
-#define CLIENT_TARGETS 32u
+#define CLIENT_TARGETS 16u
 
 /* How many different targets one client failed at. */
 struct breadth {
@@ -324,7 +324,9 @@ static struct breadth *breadth_of(struct connect_judge *j, const struct connect_
 /* True when this target is one too many, now or before. */
 static bool breadth_passes(struct breadth *b, const struct connect_attempt *a, uint32_t limit)
 {
-	uint32_t hash = (uint32_t)tl_text__hash(a->subject.server.port, a->subject.server.ip, 16);
+	bool is_pair = b->key.scope == CONNECT_SCOPE_PAIR;
+	uint32_t hash = (uint32_t)tl_text__hash(is_pair ? a->subject.server.port : 0,
+						a->subject.server.ip, 16);
 	uint32_t i = 0;
 
 	while (i < b->count && b->target[i] != hash)

@@ -90,7 +90,7 @@ static struct words words_of(const struct connect_group *g, const struct tl_judg
 		snprintf(w.who, sizeof(w.who), "%u%s clients", g->clients,
 			 g->clients == CONNECT_GROUP_CLIENTS ? " or more" : "");
 	if (g->key.scope == CONNECT_SCOPE_CLIENT)
-		snprintf(w.target, sizeof(w.target), "more than %u services", g->targets - 1);
+		snprintf(w.target, sizeof(w.target), "more than %u servers", g->targets - 1);
 	else if (g->key.scope == CONNECT_SCOPE_PAIR)
 		snprintf(w.target, sizeof(w.target), "more than %u ports of %s", g->targets - 1,
 			 w.server);
