@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How flows begin and end. The table's worker alone.
+ *
+ *	free ──begin──► alive (in a bucket, in a list of the wheel) ──end──► on_end ──► free
+ *	                  └──begin_again: on_end, then the same entry, generation + 1
+ *
+ * An entry that is free has ip_version 0 in its key: no lookup and no reader takes it for a flow.
+ */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "table.h"
+
+#define FLOW_WORDS (sizeof(struct tl_flow) / sizeof(uint64_t))
+
+enum tl_flow_class tl_flow_class__of(const struct tl_flow *flow)
+{
+	bool both = flow->packets[0] && flow->packets[1];
+
+	if (flow->key.proto != IPPROTO_TCP)
+		return both ? TL_CLASS_OTHER : TL_CLASS_ONE_WAY;
+	switch (flow->state) {
+	case TL_FLOW_SYN_SENT:
+	case TL_FLOW_SYN_RECEIVED:
+		return TL_CLASS_HALF_OPEN;
+	case TL_FLOW_CLOSED:
+		return TL_CLASS_CLOSED;
+	default:
+		return both || !(flow->flags & TL_FLOW_MIDSTREAM) ? TL_CLASS_TCP
+								  : TL_CLASS_TCP_ONE_WAY;
+	}
+}
+
+/* Overwrites a whole entry, within a write, word by word as readers copy it. */
+static void store_all(struct tl_flow *flow, const struct tl_flow *value)
+{
+	uint64_t *to = (uint64_t *)(void *)flow;
+	uint64_t words[FLOW_WORDS];
+
+	memcpy(words, value, sizeof(words));
+	for (size_t i = 0; i < FLOW_WORDS; i++)
+		tl_store_relaxed(&to[i], words[i]);
+}
+
+static void fill_in(struct tl_flow *flow, const struct tl_flow_key *key,
+		    const struct tl_flow_packet *p)
+{
+	const struct tl_layers *l = p->layers;
+	struct tl_flow made = {
+		.key = *key,
+		.first_ns = p->packet->ts_ns,
+		.last_ns = p->packet->ts_ns,
+		.interface = p->packet->interface,
+		.client = p->side,
+		.vlan = { l->vlan[0], l->vlan[1] },
+		.vlan_count = l->vlan_count,
+		.tunnel_type = l->tunnel.type,
+		.tunnel_id = l->tunnel.id,
+		/* what belongs to the entry */
+		.index = flow->index,
+		.slot = flow->slot,
+		.lru_prev = flow->lru_prev,
+		.lru_next = flow->lru_next,
+		.generation = flow->generation + 1,
+	};
+
+	tl_flow__write_begin(flow);
+	made.sequence = flow->sequence;
+	store_all(flow, &made);
+	tl_flow__write_end(flow);
+}
+
+static struct tl_flow *take_free(struct tl_flow_table *table)
+{
+	struct tl_flow *flow;
+
+	if (table->free_head == TL_FLOW_NONE) {
+		flow = &table->entries[table->fresh];
+		tl_flow__set(flow->index, table->fresh);
+		tl_flow__set(flow->slot, TL_WHEEL_NO_SLOT);
+		table->fresh++;
+		return flow;
+	}
+	flow = &table->entries[table->free_head];
+	table->free_head = flow->lru_next;
+	table->free_count--;
+	return flow;
+}
+
+struct tl_flow *tl_flow_table__begin(struct tl_flow_table *table, const struct tl_flow_key *key,
+				     uint64_t hash, const struct tl_flow_packet *p)
+{
+	struct tl_flow *flow = take_free(table);
+
+	fill_in(flow, key, p);
+	tl_buckets__insert(&table->buckets, hash, flow->index);
+	tl_counter_add(&table->count.created, 1);
+	return flow;
+}
+
+static void tell_end(struct tl_flow_table *table, struct tl_flow *flow, enum tl_flow_end end)
+{
+	tl_flow__write_begin(flow);
+	tl_flow_tcp__finish(flow);
+	tl_flow__set(flow->end, end);
+	tl_flow__write_end(flow);
+	if (end == TL_FLOW_END_EVICTED)
+		tl_counter_add(&table->count.evicted, 1);
+	else if (end == TL_FLOW_END_CLOSED || end == TL_FLOW_END_IDLE)
+		tl_counter_add(&table->count.expired, 1);
+	if (table->on_end)
+		table->on_end(table->ctx, flow, end);
+	tl_counter_add(&table->count.ended, 1);
+}
+
+void tl_flow_table__begin_again(struct tl_flow_table *table, struct tl_flow *flow,
+				const struct tl_flow_packet *p)
+{
+	struct tl_flow_key key = flow->key;
+
+	tell_end(table, flow, TL_FLOW_END_REUSED);
+	fill_in(flow, &key, p);
+	tl_counter_add(&table->count.created, 1);
+}
+
+static void end_flow(struct tl_flow_table *table, struct tl_flow *flow, enum tl_flow_end end)
+{
+	tell_end(table, flow, end);
+	tl_wheel__remove(&table->wheel, flow);
+	tl_buckets__remove(&table->buckets, tl_flow_hasher__key(&table->hasher, &flow->key),
+			   flow->index);
+	tl_flow__write_begin(flow);
+	tl_flow__set(flow->key.ip_version, 0);
+	tl_flow__add(flow->generation, 1);
+	tl_flow__write_end(flow);
+	tl_flow__set(flow->lru_next, table->free_head);
+	table->free_head = flow->index;
+	table->free_count++;
+}
+
+void tl_flow_table__reserve(struct tl_flow_table *table, uint32_t n)
+{
+	while (table->capacity - table->fresh + table->free_count < n) {
+		uint32_t index = tl_wheel__idlest(&table->wheel);
+
+		if (index == TL_FLOW_NONE)
+			break;
+		end_flow(table, &table->entries[index], TL_FLOW_END_EVICTED);
+	}
+}
+
+bool tl_flow_table__expire(struct tl_flow_table *table, uint64_t now_ns, uint32_t budget)
+{
+	uint64_t now = now_ns >> TL_TICK_SHIFT;
+
+	if (now > table->wheel.clock)
+		table->wheel.clock = now;
+	while (budget) {
+		uint32_t index = tl_wheel__due(&table->wheel, &budget);
+		struct tl_flow *flow;
+
+		if (index == TL_FLOW_NONE)
+			return !budget;
+		flow = &table->entries[index];
+		end_flow(table, flow,
+			 flow->state == TL_FLOW_CLOSED ? TL_FLOW_END_CLOSED : TL_FLOW_END_IDLE);
+	}
+	return true;
+}
+
+/* --- the end of a capture ----------------------------------------------------------------- */
+
+static bool begins_before(const struct tl_flow *a, const struct tl_flow *b)
+{
+	return a->first_ns < b->first_ns || (a->first_ns == b->first_ns && a->index < b->index);
+}
+
+/* Merges two sorted lists linked by lru_next. */
+static uint32_t merge(struct tl_flow *entries, uint32_t a, uint32_t b)
+{
+	uint32_t head = TL_FLOW_NONE, tail = TL_FLOW_NONE;
+
+	while (a != TL_FLOW_NONE || b != TL_FLOW_NONE) {
+		bool left = b == TL_FLOW_NONE ||
+			    (a != TL_FLOW_NONE && begins_before(&entries[a], &entries[b]));
+		uint32_t *from = left ? &a : &b;
+		uint32_t taken = *from;
+
+		*from = entries[taken].lru_next;
+		if (tail == TL_FLOW_NONE)
+			head = taken;
+		else
+			tl_flow__set(entries[tail].lru_next, taken);
+		tail = taken;
+	}
+	if (tail != TL_FLOW_NONE)
+		tl_flow__set(entries[tail].lru_next, TL_FLOW_NONE);
+	return head;
+}
+
+/* Links all living flows by lru_next in order of first_ns. No memory: bins of 2^i flows. */
+static uint32_t sort_living(struct tl_flow_table *table)
+{
+	uint32_t bins[33], sorted = TL_FLOW_NONE;
+
+	for (int i = 0; i < 33; i++)
+		bins[i] = TL_FLOW_NONE;
+	for (uint32_t index = 0; index < table->fresh; index++) {
+		uint32_t list = index;
+		int bin = 0;
+
+		if (!table->entries[index].key.ip_version)
+			continue;
+		tl_wheel__remove(&table->wheel, &table->entries[index]);
+		tl_flow__set(table->entries[index].lru_next, TL_FLOW_NONE);
+		for (; bins[bin] != TL_FLOW_NONE; bin++) {
+			list = merge(table->entries, bins[bin], list);
+			bins[bin] = TL_FLOW_NONE;
+		}
+		bins[bin] = list;
+	}
+	for (int i = 0; i < 33; i++)
+		sorted = merge(table->entries, bins[i], sorted);
+	return sorted;
+}
+
+void tl_flow_table__drain(struct tl_flow_table *table)
+{
+	uint32_t index = sort_living(table);
+
+	while (index != TL_FLOW_NONE) {
+		struct tl_flow *flow = &table->entries[index];
+
+		index = flow->lru_next;
+		/* end_flow takes it from a list of the wheel: give it one to be alone in */
+		tl_wheel__add(&table->wheel, flow, TL_CLASS_CLOSED);
+		end_flow(table, flow, TL_FLOW_END_CAPTURE);
+	}
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The flow table's own struct, shared by the files that make it up: table.c (lookup), life.c (how
+ * flows begin and end, and in which order at the end of a capture).
+ */
+#ifndef TAPLINE_FLOW_TABLE_H
+#define TAPLINE_FLOW_TABLE_H
+
+#include "buckets.h"
+#include "entry.h"
+#include "fragments.h"
+#include "tapline/flow_hash.h"
+#include "wheel.h"
+
+struct tl_flow_table {
+	struct tl_flow *entries;
+	uint32_t capacity;
+	uint32_t fresh;	    /* entries from here on were never used: their pages are untouched */
+	uint32_t free_head; /* list of those that were, by lru_next */
+	uint32_t free_count;
+	struct tl_buckets buckets;
+	struct tl_flow_hasher hasher;
+	tl_flow_end_fn *on_end;
+	void *ctx;
+	size_t memory_bytes; /* this struct, the entries and the buckets: one allocation */
+	struct {
+		uint64_t created, expired, evicted, ended;
+	} count TL_CACHE_ALIGNED;
+	struct tl_wheel wheel;
+	struct tl_fragments fragments;
+};
+
+/* Gives an entry to a new flow; there must be a free one. Its key is set, nothing is counted. */
+struct tl_flow *tl_flow_table__begin(struct tl_flow_table *table, const struct tl_flow_key *key,
+				     uint64_t hash, const struct tl_flow_packet *p);
+/* Ends a flow, and begins the next one in its entry: a new connection on the same tuple. */
+void tl_flow_table__begin_again(struct tl_flow_table *table, struct tl_flow *flow,
+				const struct tl_flow_packet *p);
+/* Evicts until `n` entries are free. */
+void tl_flow_table__reserve(struct tl_flow_table *table, uint32_t n);
+/* The wheel's class that fits the flow's state. */
+enum tl_flow_class tl_flow_class__of(const struct tl_flow *flow);
+
+#endif
