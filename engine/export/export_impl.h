@@ -22,17 +22,17 @@
  * Copies `text`, cut to the room there is at a character's border. A byte that is not UTF-8 becomes
  * U+FFFD; with `printable` a control character does too. Returns the length.
  */
-size_t tl_format__clean(const char *text, bool printable, char *ret_text, size_t room);
+size_t tl_words__clean(const char *text, bool printable, char *ret_text, size_t room);
 /* "12,345" */
-void tl_format__count(uint64_t n, char ret_text[32]);
+void tl_words__count(uint64_t n, char ret_text[32]);
 /* "350 us", "7.0 s", "2 min 5 s", "3 h 20 min" */
-void tl_format__duration(uint64_t ns, char ret_text[32]);
+void tl_words__duration(uint64_t ns, char ret_text[32]);
 /* "2026-11-22 10:00:01.000 UTC"; only the time of day without `date`. */
-void tl_format__time(uint64_t ts_ns, bool date, char ret_text[TL_TIME_TEXT]);
+void tl_words__time(uint64_t ts_ns, bool date, char ret_text[TL_TIME_TEXT]);
 /* "10.0.0.1:80", "[::1]:80"; without a port when it is 0. */
-void tl_format__endpoint(const struct tl_endpoint *endpoint, char ret_text[64]);
+void tl_words__endpoint(const struct tl_endpoint *endpoint, char ret_text[64]);
 /* "tcp", "icmp6", or the number */
-void tl_format__proto(uint8_t proto, char ret_text[16]);
+void tl_words__proto(uint8_t proto, char ret_text[16]);
 
 /* --- JSON -------------------------------------------------------------------------------- */
 

@@ -29,7 +29,7 @@ static void put_subject(struct tl_json *json, const struct tl_subject *subject,
 
 	put_endpoint(json, "client", &subject->client);
 	put_endpoint(json, "server", &subject->server);
-	tl_format__proto(subject->proto, proto);
+	tl_words__proto(subject->proto, proto);
 	tl_json__string(json, "proto", subject->proto ? proto : NULL);
 	tl_json__string(json, "community_id", tl_subject__community_id(subject, id) ? id : NULL);
 	tl_json__string(json, "interface", interface && *interface ? interface : NULL);

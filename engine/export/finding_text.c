@@ -29,7 +29,7 @@ static void put_clean(FILE *out, const char *text)
 {
 	char clean[2048];
 
-	tl_format__clean(text, true, clean, sizeof(clean));
+	tl_words__clean(text, true, clean, sizeof(clean));
 	fputs(clean, out);
 }
 
@@ -63,15 +63,15 @@ static void put_when(FILE *out, const struct tl_finding *f)
 {
 	char first[TL_TIME_TEXT], span[32], count[32];
 
-	tl_format__time(f->first_ns, true, first);
+	tl_words__time(f->first_ns, true, first);
 	put_label(out, "when");
 	fputs(first, out);
 	if (f->last_ns > f->first_ns) {
-		tl_format__duration(f->last_ns - f->first_ns, span);
+		tl_words__duration(f->last_ns - f->first_ns, span);
 		fprintf(out, ", for %s", span);
 	}
 	if (f->count > 1) {
-		tl_format__count(f->count, count);
+		tl_words__count(f->count, count);
 		fprintf(out, ", %s times", count);
 	}
 	fputc('\n', out);
@@ -97,15 +97,15 @@ static void put_who(FILE *out, const struct tl_subject *subject, const char *int
 	char a[64] = "", b[64] = "", proto[16];
 
 	if (client->ip_version)
-		tl_format__endpoint(client, a);
+		tl_words__endpoint(client, a);
 	if (server->ip_version)
-		tl_format__endpoint(server, b);
+		tl_words__endpoint(server, b);
 	if (!*a && !*b)
 		return;
 	put_label(out, "who");
 	fprintf(out, "%s%s%s", *a ? a : "any client", *b ? " -> " : "", b);
 	if (subject->proto) {
-		tl_format__proto(subject->proto, proto);
+		tl_words__proto(subject->proto, proto);
 		fprintf(out, ", %s", proto);
 	}
 	put_path(out, subject, interface);
@@ -128,7 +128,7 @@ static void put_evidence(FILE *out, const char *label, const struct tl_evidence 
 
 	for (uint32_t i = 0; i < count; i++) {
 		put_label(out, i ? "" : label);
-		tl_format__time(evidence[i].ts_ns, false, time);
+		tl_words__time(evidence[i].ts_ns, false, time);
 		if (evidence[i].frame)
 			fprintf(out, "frame %" PRIu64 ", %s: ", evidence[i].frame, time);
 		else

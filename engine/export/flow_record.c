@@ -77,7 +77,7 @@ static void name_proto(uint8_t proto, char ret_text[16])
 		snprintf(ret_text, 16, "IPv6-ICMP");
 		return;
 	}
-	tl_format__proto(proto, ret_text);
+	tl_words__proto(proto, ret_text);
 	for (char *p = ret_text; *p; p++)
 		if (*p >= 'a' && *p <= 'z')
 			*p = (char)(*p - 'a' + 'A');
@@ -258,7 +258,7 @@ static void put_quoted(FILE *out, const char *text)
 {
 	char clean[256];
 
-	tl_format__clean(text, true, clean, sizeof(clean));
+	tl_words__clean(text, true, clean, sizeof(clean));
 	fputc('"', out);
 	for (const char *p = clean; *p; p++) {
 		if (*p == '"')

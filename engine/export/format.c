@@ -96,7 +96,7 @@ static size_t utf8_length(const unsigned char *p, bool printable)
 	return printable && code < 0xa0 ? 0 : length;
 }
 
-size_t tl_format__clean(const char *text, bool printable, char *ret_text, size_t room)
+size_t tl_words__clean(const char *text, bool printable, char *ret_text, size_t room)
 {
 	static const char replacement[] = "\xef\xbf\xbd";
 	const unsigned char *p = (const unsigned char *)text;
@@ -116,7 +116,7 @@ size_t tl_format__clean(const char *text, bool printable, char *ret_text, size_t
 	return used;
 }
 
-void tl_format__count(uint64_t n, char ret_text[32])
+void tl_words__count(uint64_t n, char ret_text[32])
 {
 	char digits[24];
 	int length = snprintf(digits, sizeof(digits), "%" PRIu64, n);
@@ -130,7 +130,7 @@ void tl_format__count(uint64_t n, char ret_text[32])
 	ret_text[used] = 0;
 }
 
-void tl_format__duration(uint64_t ns, char ret_text[32])
+void tl_words__duration(uint64_t ns, char ret_text[32])
 {
 	uint64_t s = ns / NS_PER_S;
 
@@ -148,7 +148,7 @@ void tl_format__duration(uint64_t ns, char ret_text[32])
 			 (unsigned int)(s % 3600 / 60));
 }
 
-void tl_format__time(uint64_t ts_ns, bool date, char ret_text[TL_TIME_TEXT])
+void tl_words__time(uint64_t ts_ns, bool date, char ret_text[TL_TIME_TEXT])
 {
 	time_t seconds = (time_t)(ts_ns / NS_PER_S);
 	struct tm tm;
@@ -160,7 +160,7 @@ void tl_format__time(uint64_t ts_ns, bool date, char ret_text[TL_TIME_TEXT])
 		 (unsigned int)(ts_ns % NS_PER_S / 1000000), date ? " UTC" : "");
 }
 
-void tl_format__endpoint(const struct tl_endpoint *endpoint, char ret_text[64])
+void tl_words__endpoint(const struct tl_endpoint *endpoint, char ret_text[64])
 {
 	char ip[TL_IP_TEXT];
 
@@ -173,7 +173,7 @@ void tl_format__endpoint(const struct tl_endpoint *endpoint, char ret_text[64])
 		snprintf(ret_text, 64, "[%s]:%u", ip, endpoint->port);
 }
 
-void tl_format__proto(uint8_t proto, char ret_text[16])
+void tl_words__proto(uint8_t proto, char ret_text[16])
 {
 	static const struct {
 		uint8_t number;

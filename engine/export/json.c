@@ -105,7 +105,7 @@ void tl_json__string(struct tl_json *json, const char *key, const char *value)
 		return;
 	}
 	put_key(json, key);
-	bytes = tl_format__clean(value, false, clean, sizeof(clean));
+	bytes = tl_words__clean(value, false, clean, sizeof(clean));
 	check(json, yajl_gen_string(json->gen, (const unsigned char *)clean, bytes));
 }
 

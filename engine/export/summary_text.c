@@ -29,7 +29,7 @@ static void put_clean(FILE *out, const char *text)
 {
 	char clean[4096];
 
-	tl_format__clean(text, true, clean, sizeof(clean));
+	tl_words__clean(text, true, clean, sizeof(clean));
 	fputs(clean, out);
 }
 
@@ -53,7 +53,7 @@ static void put_term_line(FILE *out, const struct term *term)
 {
 	char count[32];
 
-	tl_format__count(term->packets, count);
+	tl_words__count(term->packets, count);
 	fprintf(out, "  %15s %s\n", count, term->what);
 }
 
@@ -63,7 +63,7 @@ static void put_equation(FILE *out, const struct term *left, const struct term *
 	bool first = true;
 	char count[32];
 
-	tl_format__count(left->packets, count);
+	tl_words__count(left->packets, count);
 	fprintf(out, "  %s %s =", count, left->what);
 	for (int i = 0; i < n; i++) {
 		bool last = i == n - 1;
@@ -71,12 +71,12 @@ static void put_equation(FILE *out, const struct term *left, const struct term *
 		sum += right[i].packets;
 		if (!right[i].packets && !(first && last))
 			continue;
-		tl_format__count(right[i].packets, count);
+		tl_words__count(right[i].packets, count);
 		fprintf(out, "%s %s %s", first ? "" : " +", count, right[i].what);
 		first = false;
 	}
 	if (sum != left->packets) {
-		tl_format__count(sum > left->packets ? sum - left->packets : left->packets - sum,
+		tl_words__count(sum > left->packets ? sum - left->packets : left->packets - sum,
 			       count);
 		fprintf(out, "  (off by %s: please report this)", count);
 	}
@@ -119,8 +119,8 @@ static void put_recorder(FILE *out, const struct tl_run_summary *s)
 	const struct tl_recorder_summary *r = &s->recorder;
 	char bytes[32], files[32];
 
-	tl_format__count(r->written_bytes, bytes);
-	tl_format__count(r->file_count, files);
+	tl_words__count(r->written_bytes, bytes);
+	tl_words__count(r->file_count, files);
 	fprintf(out, "  %15s bytes in ", bytes);
 	if (r->file_count == 1)
 		put_clean(out, r->files[0]);

@@ -21,7 +21,7 @@ static void put_number(FILE *out, uint64_t n, const char *one, const char *many)
 {
 	char text[32];
 
-	tl_format__count(n, text);
+	tl_words__count(n, text);
 	fprintf(out, "%s %s", text, n == 1 ? one : many);
 }
 
@@ -29,7 +29,7 @@ static void put_scope(FILE *out, const struct tl_capture_quality *q)
 {
 	char span[32];
 
-	tl_format__duration(q->last_ns > q->first_ns ? q->last_ns - q->first_ns : 0, span);
+	tl_words__duration(q->last_ns > q->first_ns ? q->last_ns - q->first_ns : 0, span);
 	fputs(" in ", out);
 	put_number(out, q->packets, "packet", "packets");
 	fputs(", ", out);
@@ -139,12 +139,12 @@ void tl_verdict__write_text(const struct tl_verdict_text *v)
 	} else {
 		put_quality(v->out, v->quality);
 		for (uint32_t i = 0; i < v->quality->cannot_judge_count && i < 8; i++) {
-			tl_format__clean(v->quality->cannot_judge[i], true, clean, sizeof(clean));
+			tl_words__clean(v->quality->cannot_judge[i], true, clean, sizeof(clean));
 			fprintf(v->out, "Not judged: %s\n", clean);
 		}
 	}
 	if (v->file && (v->findings[TL_ERROR] || v->findings[TL_WARNING] || v->findings[TL_INFO])) {
-		tl_format__clean(v->file, true, clean, sizeof(clean));
+		tl_words__clean(v->file, true, clean, sizeof(clean));
 		fprintf(v->out, "To see the packets: wireshark %s, and a finding's filter.\n",
 			clean);
 	}
