@@ -112,8 +112,6 @@ static void advance(struct tl_look *look, struct tl_direction *p, uint32_t ack)
 		tl_ranges__deliver(look->pool, &p->holes, &delivered);
 	if (p->sacked.head)
 		tl_ranges__subtract(look->pool, &p->sacked, ack - FARTHEST, ack, &unused);
-	if (p->recovery && !tl_seq__before(ack, p->recovery_end))
-		p->recovery = TL_TRIGGER_NONE;
 }
 
 /* RFC 2883: a first block below the ACK, or inside the second, says what came twice. */
@@ -180,7 +178,10 @@ static void take_duplicate(struct tl_look *look, struct tl_direction *p, bool ne
 	if (p->dup_acks < UINT8_MAX)
 		p->dup_acks++;
 	p->dup_ns = look->now_ns;
-	if (p->dup_acks >= 3 && p->holes.head)
+	if (p->dup_acks < 3)
+		return;
+	p->asked_ns = look->now_ns;
+	if (p->holes.head)
 		tl_ranges__want(look->pool, &p->holes, p->una + 1, look->now_ns);
 }
 
@@ -200,6 +201,8 @@ static void take_window(struct tl_look *look)
 	if (l->tcp_flags & TL_TCP_RST ||
 	    (tl_direction__is(d, TL_DIRECTION_WINDOW) && tl_seq__before(l->ack, d->last_ack)))
 		return;
+	if (!d->window && l->window)
+		d->opened_ns = look->now_ns;
 	d->window = l->window;
 	d->last_ack = l->ack;
 	d->flags |= TL_DIRECTION_WINDOW;
@@ -221,7 +224,7 @@ void tl_look__ack(struct tl_look *look)
 		advance(look, p, l->ack);
 	news = l->sack_count && take_sacks(look, p);
 	if (news)
-		p->dup_ns = look->now_ns;
+		p->dup_ns = p->asked_ns = look->now_ns;
 	take_duplicate(look, p, news);
 	take_window(look);
 }

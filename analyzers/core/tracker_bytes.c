@@ -241,6 +241,8 @@ static bool take_probe(struct tl_look *look, uint32_t start, uint32_t end)
 	struct tl_direction *d = look->d;
 	bool acked = tl_direction__is(d, TL_DIRECTION_ACKED);
 	bool shut = tl_direction__is(look->peer, TL_DIRECTION_WINDOW) && !look->peer->window;
+	/* The sender may not have heard yet that the window is open. */
+	bool was_shut = shut || since(look, look->peer->opened_ns) <= tl_look__answer_ns(look);
 	uint32_t una = acked ? d->una : d->next_seq;
 	uint32_t bytes = look->l->payload_bytes;
 	bool quiet = since(look, d->last_ns) >= KEEPALIVE_NS;
@@ -249,7 +251,7 @@ static bool take_probe(struct tl_look *look, uint32_t start, uint32_t end)
 	if (look->l->tcp_flags & (TL_TCP_FIN | TL_TCP_SYN))
 		return false;
 	if (bytes <= 1 && start == una - 1) {
-		if (shut && acked)
+		if (was_shut && acked)
 			verdict = TL_VERDICT_WINDOW_PROBE;
 		else if (bytes ? quiet : una == d->next_seq || quiet)
 			verdict = TL_VERDICT_KEEPALIVE;
@@ -316,11 +318,14 @@ static void note_retransmission(struct tl_look *look, uint32_t start, uint8_t tr
 	d->timer_ns = look->now_ns;
 	if (tl_direction__is(d, TL_DIRECTION_TIMED) && tl_seq__before(start, d->timed_end))
 		d->flags &= (uint16_t)~TL_DIRECTION_TIMED;
-	if (trigger != TL_TRIGGER_RTO && (trigger != TL_TRIGGER_FAST || d->recovery))
+	if (trigger != TL_TRIGGER_RTO && trigger != TL_TRIGGER_FAST)
 		return;
-	if (!d->recovery || trigger == TL_TRIGGER_RTO)
-		d->recovery_end = d->next_seq;
+	/* In a recovery that is under way nothing begins, unless an RTO ends a fast one. */
+	if (d->recovery && tl_seq__before(start, d->recovery_end) &&
+	    (trigger != TL_TRIGGER_RTO || d->recovery == TL_TRIGGER_RTO))
+		return;
 	d->recovery = trigger;
+	d->recovery_end = d->next_seq;
 }
 
 static void note_new(struct tl_look *look, const struct taken *taken, bool flight_was_empty)

@@ -162,7 +162,7 @@ static void fade(struct tl_copies *copies)
 /* How late a copy on the same path may come when nothing in the packet tells it from a repeat. */
 static uint32_t weak_gap_us(const struct tl_copies *copies)
 {
-	uint32_t gap = copies->gap_us < 500 ? 1000 : 2 * copies->gap_us;
+	uint32_t gap = copying(copies) ? 4 * copies->gap_us + 100 : 1000;
 
 	return gap < TL_COPIES_WEAK_GAP_US ? gap : TL_COPIES_WEAK_GAP_US;
 }
@@ -174,8 +174,10 @@ static bool is_weak_copy(const struct tl_copies *copies, const struct tl_print *
 
 	if (age_us > weak_gap_us(copies))
 		return false;
+	/* No sender can know of a loss sooner than a round trip. */
 	if (hint && hint->occupies)
-		return !hint->loss_signal || age_us < hint->min_rtt_us / 2;
+		return (copying(copies) && !hint->loss_signal) || !hint->min_rtt_us ||
+		       age_us < hint->min_rtt_us / 2;
 	if (copying(copies))
 		return print->copies < most;
 	/* A mirror of which nothing is known yet: equal datagrams within a millisecond. */

@@ -48,6 +48,8 @@ struct tl_direction {
 	uint64_t timer_ns; /* the sender's retransmission timer was last set, as the tap sees it */
 	uint64_t advance_ns; /* una moved */
 	uint64_t dup_ns;     /* a duplicate ACK or news in a SACK came */
+	uint64_t asked_ns;   /* and was the third, or the SACK: the sender must send again */
+	uint64_t opened_ns;  /* the window that this direction advertises opened after being shut */
 	uint64_t timed_ns;
 	uint32_t base_seq;
 	uint32_t next_seq;
@@ -55,7 +57,7 @@ struct tl_direction {
 	uint32_t fin_end;
 	uint32_t probe_end;
 	uint32_t timed_end;
-	uint32_t recovery_end; /* loss recovery goes on until una is there */
+	uint32_t recovery_end; /* what is sent again below it belongs to that loss recovery */
 	uint32_t srtt_us;      /* tap to receiver and back; 0: unknown */
 	uint32_t min_rtt_us;
 	uint32_t tsval;		 /* of the newest segment */
@@ -116,6 +118,8 @@ void tl_look__ack(struct tl_look *look);
 /* tracker_trigger.c: why a retransmission was sent (enum tl_trigger). Call before `d` is updated.
  */
 uint8_t tl_look__trigger(const struct tl_look *look, uint32_t start, uint32_t end);
+/* tracker_trigger.c: how long after an ACK passed the tap a packet that it caused may pass. */
+uint64_t tl_look__answer_ns(const struct tl_look *look);
 /* tracker_holes.c: a hole [next_seq, end) is there; next_seq moves to its end. */
 void tl_look__open_hole(struct tl_look *look, struct tl_direction *d, const struct tl_range *hole);
 /* tracker_holes.c: counts holes whose time has passed; all delivered ones when `at_end`. */

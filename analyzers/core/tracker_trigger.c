@@ -19,8 +19,7 @@ static uint64_t since(const struct tl_look *look, uint64_t then_ns)
 	return look->now_ns > then_ns ? look->now_ns - then_ns : 0;
 }
 
-/* How long after an ACK passed the tap a retransmission that it caused may pass. */
-static uint64_t answer_ns(const struct tl_look *look)
+uint64_t tl_look__answer_ns(const struct tl_look *look)
 {
 	uint64_t srtt_ns = (uint64_t)look->peer->srtt_us * 1000;
 
@@ -30,16 +29,15 @@ static uint64_t answer_ns(const struct tl_look *look)
 uint8_t tl_look__trigger(const struct tl_look *look, uint32_t start, uint32_t end)
 {
 	const struct tl_direction *d = look->d;
-	uint64_t answer = answer_ns(look);
+	uint64_t answer = tl_look__answer_ns(look);
 	uint64_t silence = since(look, d->timer_ns);
-	bool asked = d->dup_acks >= 3 || d->sacked.head;
 	bool head = !tl_direction__is(d, TL_DIRECTION_ACKED) || !tl_seq__before(d->una, start);
 	bool tail = !tl_seq__before(end, d->next_seq);
 
-	if (d->recovery && tl_seq__before(d->una, d->recovery_end) &&
+	if (d->recovery && tl_seq__before(start, d->recovery_end) &&
 	    (since(look, d->dup_ns) <= answer || since(look, d->advance_ns) <= answer))
 		return d->recovery;
-	if (asked && since(look, d->dup_ns) <= answer)
+	if (since(look, d->asked_ns) <= answer)
 		return TL_TRIGGER_FAST;
 	if (head && silence >= RTO_LEAST_NS)
 		return TL_TRIGGER_RTO;
