@@ -177,6 +177,14 @@ int tl_disk__open(struct tl_disk *disk, const char *path)
 	return 0;
 }
 
+void tl_disk__settle(struct tl_disk *disk)
+{
+	if (!disk->uring || (disk->is_regular && disk->direct))
+		return;
+	io_uring_queue_exit(&disk->ring);
+	disk->uring = false;
+}
+
 static void prepare(struct tl_disk *disk, const struct tl_disk_write *write, uint32_t index,
 		    bool linked)
 {

@@ -56,6 +56,13 @@ void tl_disk__fini(struct tl_disk *disk);
 int tl_disk__open(struct tl_disk *disk, const char *path);
 
 /*
+ * Gives io_uring up when the open file does not take O_DIRECT: buffered writes then go through the
+ * kernel's worker threads and cost three times what pwrite does (bench/recorder.c). Once, after the
+ * first open.
+ */
+void tl_disk__settle(struct tl_disk *disk);
+
+/*
  * Makes the writes in order and stops at the first that is not complete. 0 or its -errno;
  * `ret_done`: how many were complete, set in either case.
  */

@@ -73,10 +73,10 @@ struct tl_recorder {
 	uint64_t taken;
 	uint64_t closed_bytes;
 	bool stopped;
-	bool closed;
 	char io[160];
 
 	uint64_t dropped TL_CACHE_ALIGNED;
+	uint32_t closed; /* released by __close, acquired by __summary: the names are final */
 };
 
 static uint64_t limit(uint64_t value)
@@ -209,7 +209,8 @@ void tl_recorder__note(struct tl_recorder *r, uint32_t interface, uint64_t now_n
 {
 	struct note *note = r->notes + r->note_count;
 
-	if (r->closed || interface >= r->interface_count || r->note_count == NOTES_MAX)
+	if (tl_load_relaxed(&r->closed) || interface >= r->interface_count ||
+	    r->note_count == NOTES_MAX)
 		return;
 	note->comment = strdup(comment);
 	if (!note->comment)
@@ -568,7 +569,7 @@ int tl_recorder__close(struct tl_recorder *r, uint64_t now_ns, const struct tl_s
 {
 	struct tl_command quit = { .kind = TL_COMMAND_QUIT };
 
-	if (!r->closed) {
+	if (!tl_load_relaxed(&r->closed)) {
 		keep_stats(r, stats);
 		if (now_ns && now_ns != UINT64_MAX)
 			advance_clock(r, now_ns);
@@ -580,7 +581,7 @@ int tl_recorder__close(struct tl_recorder *r, uint64_t now_ns, const struct tl_s
 		tl_encoder__end_file(&r->encoder, NULL);
 		(void)tl_writer__push(r->writer, &quit);
 		tl_writer__join(r->writer);
-		r->closed = true;
+		tl_store_release(&r->closed, 1);
 		r->stopped = true;
 	}
 	return tl_load_relaxed(&r->writer->first_error);
@@ -602,7 +603,7 @@ void tl_recorder__summary(const struct tl_recorder *r, struct tl_recorder_summar
 	pthread_mutex_lock(&w->files.lock);
 	ret_summary->file_count = w->files.count;
 	ret_summary->files_deleted = w->files.deleted;
-	ret_summary->files = r->closed ? w->files.names : NULL;
+	ret_summary->files = tl_load_acquire(&r->closed) ? w->files.names : NULL;
 	pthread_mutex_unlock(&w->files.lock);
 }
 

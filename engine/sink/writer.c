@@ -343,6 +343,8 @@ static int init_writer(struct tl_writer *w, const struct tl_file_key *first, con
 	err = open_file(w, first);
 	if (err)
 		return err;
+	if (w->opts->io == TL_IO_AUTO)
+		tl_disk__settle(&w->disk);
 	*ret_what = "cannot start its threads";
 	return start_thread(w);
 }

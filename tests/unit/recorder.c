@@ -5,10 +5,17 @@
  * vanished reader, no buffer free, a quiet link; and the exact ends of a run.
  */
 #include <errno.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "tapline/atomic.h"
@@ -242,6 +249,70 @@ Test(recorder, create_says_what_is_wrong)
 	cr_expect_eq(tl_recorder__create(&opts, NULL, 0, &error, &r), -ENOENT);
 	cr_expect_null(r);
 	cr_expect_not(exists(folder, "a.pcapng"));
+}
+
+/* As where the kernel.io_uring_disabled sysctl is 2: the call itself says EPERM. */
+static void forbid_io_uring(void)
+{
+	struct sock_filter program[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { .len = 4, .filter = program };
+
+	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+Test(recorder, without_io_uring_pwrite_takes_over_and_says_so)
+{
+	struct tl_recorder_opts opts = { .path = path, .io = TL_IO_URING, .cpu = -1 };
+	struct tl_recorder *r = NULL;
+	struct tl_recorder_summary s;
+	struct tl_error error;
+
+	forbid_io_uring();
+	cr_expect_eq(tl_recorder__create(&opts, NULL, 0, &error, &r), -EPERM);
+	cr_expect(strstr(error.what, "io_uring"), "%s", error.what);
+	r = start((struct tl_recorder_opts){ .path = path });
+	record(r, 1, 60, T0);
+	s = finish(r, T0 + SEC);
+	cr_expect(strstr(s.io, "pwrite (io_uring: Operation not permitted)"), "%s", s.io);
+	cr_expect_eq(walk_file(path).packets, 1);
+	tl_recorder__destroy(r);
+}
+
+/* As for a user without privileges. */
+static void forbid_locked_memory(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+	struct rlimit none = { 0, 0 };
+
+	cr_assert_eq(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+	cr_assert_eq(syscall(SYS_capget, &head, data), 0);
+	data[0].effective &= ~(1u << CAP_IPC_LOCK);
+	cr_assert_eq(syscall(SYS_capset, &head, data), 0);
+}
+
+Test(recorder, no_memory_to_lock_leaves_io_uring_without_registered_buffers)
+{
+	struct tl_recorder_summary s;
+	struct tl_recorder *r;
+
+	forbid_locked_memory();
+	r = start((struct tl_recorder_opts){ .path = path });
+	for (uint64_t n = 1; n <= 5000; n++)
+		record(r, n, 1000, T0 + n);
+	s = finish(r, T0 + SEC);
+	cr_expect_eq(s.first_error, 0, "%s: %s", s.io, s.error);
+	cr_expect_eq(s.written + s.dropped_writer, 5000);
+	cr_expect_eq(walk_file(path).packets, s.written);
+	cr_expect_null(walk_file(path).wrong);
+	cr_expect(strstr(s.io, "not registered") || strstr(s.io, "pwrite"), "%s", s.io);
+	tl_recorder__destroy(r);
 }
 
 /* --- a full disk ------------------------------------------------------------------------- */
