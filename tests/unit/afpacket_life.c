@@ -6,6 +6,8 @@
 #include "afpacket_bed.h"
 
 #include <linux/capability.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "packet_builder.h"
@@ -144,6 +146,8 @@ static void come_back_without_capabilities(uint32_t queues)
 	if (!fork()) { /* the world outside, which keeps its rights */
 		char byte;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(go[1]);
 		for (int round = 0; round < 3; round++) {
 			if (read(go[0], &byte, 1) != 1)
 				_exit(1);
