@@ -426,8 +426,6 @@ static void on_client(const struct step *s)
 		fs->data_ns = s->packet->ts_ns;
 		fs->data_frame = s->packet->frame;
 		trouble_give_back(s->w, fs); /* what it held was cleared by the ACK */
-	} else if (fs->synack_after_data) {
-		prove(s, CONNECT_DATA);
 	}
 }
 

@@ -38,6 +38,9 @@
 #define STORM_TARGET_SHARE  0.9
 #define STORM_PROOFS	    6u
 
+/* So long after its begin, every worker has told of a second. */
+#define LATEST_REPORT_S 3u
+
 enum observation { OBSERVED_HOSTS = 1 };
 
 #define REPORT_HOSTS 3u
@@ -198,7 +201,8 @@ struct storm {
 	struct tl_endpoint client;
 	uint64_t second; /* that `now` counts in */
 	struct tl_host now;
-	uint64_t seconds; /* busy ones, since it began */
+	uint64_t now_last_ns; /* newest packet of that second */
+	uint64_t seconds;     /* busy ones, since it began */
 	uint64_t first_ns, last_ns;
 	uint64_t bytes, packets, connections, peak;
 	uint32_t proof_count;
@@ -303,11 +307,16 @@ static void close_second(struct judge *j, struct storm *s)
 		struct tl_endpoint client = s->client;
 		struct tl_host same = *now;
 
-		*s = (struct storm){ .client = client, .second = s->second, .now = same };
+		*s = (struct storm){
+			.client = client,
+			.second = s->second,
+			.now = same,
+			.now_last_ns = s->now_last_ns,
+		};
 		s->first_ns = now->syn_ns;
 	}
 	s->seconds++;
-	s->last_ns = s->second * SECOND_NS + SECOND_NS - 1;
+	s->last_ns = s->now_last_ns;
 	s->bytes += now->bytes;
 	s->packets += now->packets;
 	s->connections += now->connections;
@@ -321,24 +330,27 @@ static void close_second(struct judge *j, struct storm *s)
 		write_storm(j, s);
 }
 
-static void watch_storm(struct judge *j, uint64_t second, const struct tl_host *host)
+static void watch_storm(struct judge *j, const struct report *r, const struct tl_host *host)
 {
 	uint64_t hash = tl_text__hash(0, host->address.ip, sizeof(host->address.ip));
 	struct storm *s = &j->storm[hash & (JUDGE_SETS - 1)];
 
 	if (!tl_endpoint__same_host(&s->client, &host->address)) {
 		/* A place is given up only for a client that knocks harder. */
-		if (s->second == second && s->now.connections >= host->connections)
+		if (s->second == r->second && s->now.connections >= host->connections)
 			return;
 		close_second(j, s);
-		*s = (struct storm){ .client = host->address, .second = second };
+		*s = (struct storm){ .client = host->address, .second = r->second };
 	}
-	if (s->second != second) {
+	if (s->second != r->second) {
 		close_second(j, s);
 		s->now = (struct tl_host){ 0 };
-		s->second = second;
+		s->second = r->second;
+		s->now_last_ns = 0;
 	}
 	host_add(&s->now, host);
+	if (r->last_ns > s->now_last_ns)
+		s->now_last_ns = r->last_ns;
 }
 
 static void observe(void *state, const struct tl_observation *observation)
@@ -358,7 +370,23 @@ static void observe(void *state, const struct tl_observation *observation)
 	for (uint32_t i = 0; i < r.count && i < REPORT_HOSTS; i++) {
 		host_add(tl_hosts__get(j->host, JUDGE_SETS, &r.host[i].address), &r.host[i]);
 		if (r.host[i].connections)
-			watch_storm(j, r.second, &r.host[i]);
+			watch_storm(j, &r, &r.host[i]);
+	}
+}
+
+/* A client that has gone quiet: its last second is over, too. */
+static void judge_tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct judge *j = state;
+
+	(void)totals;
+	for (uint32_t i = 0; i < JUDGE_SETS; i++) {
+		struct storm *s = &j->storm[i];
+
+		if (!s->now.connections || s->second + LATEST_REPORT_S > now_ns / SECOND_NS)
+			continue;
+		close_second(j, s);
+		s->now = (struct tl_host){ 0 };
 	}
 }
 
@@ -433,5 +461,6 @@ const struct tl_analyzer tl_analyzer_talkers = {
 	.judge_bytes = sizeof(struct judge),
 	.judge_init = judge_init,
 	.observe = observe,
+	.judge_tick = judge_tick,
 	.judge_finish = judge_finish,
 };
