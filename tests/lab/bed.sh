@@ -197,6 +197,7 @@ bed_down() {
 	for ns in "${BED_NAMESPACES[@]}"; do
 		for pid in $(ip netns pids "$ns" 2>/dev/null); do
 			kill -KILL "$pid" 2>/dev/null
+			wait "$pid" 2>/dev/null # or the shell reports that it was killed
 		done
 		ip netns delete "$ns" 2>/dev/null
 	done

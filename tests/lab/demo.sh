@@ -15,7 +15,7 @@ set -u
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SOURCE="${TAPLINE_SOURCE:-$(cd "$HERE/../.." && pwd)}"
 TAPLINE="${TAPLINE:-${TAPLINE_BUILD:-$SOURCE/build/release}/tapline}"
-OUT="$SOURCE/build/demo"
+OUT="${TAPLINE_DEMO_OUT:-$SOURCE/build/demo}"
 PORT=8080
 # shellcheck source=bed.sh
 . "$HERE/bed.sh"

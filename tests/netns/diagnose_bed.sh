@@ -58,7 +58,8 @@ is "file: exit code" $? 0
 for where in live f; do
 	is "$where: the finding, and nothing else" "$(findings "$WORK/$where.json")" \
 		'"connect.no_answer","error","10.77.2.10",8080'
-	is "$where: at least 3 SYNs, and the client" "$(jq -rc 'select(.kind == "connect.no_answer") |
+	is "$where: at least 3 SYNs, and the client" "$(jq -rc '
+		select(.type == "finding" and .kind == "connect.no_answer") |
 		[.details.syn_count >= 3, .client.ip]' "$WORK/$where.json")" '[true,"10.77.1.10"]'
 done
 "$TAPLINE" diagnose -r "$WORK/f.pcapng" --json --fail-on error >/dev/null 2>&1
@@ -67,11 +68,11 @@ is "--fail-on error: exit code" $? 3
 is "--fail-on warning, healthy: exit code" $? 0
 
 # the filter of the finding selects at least the frames of its evidence
-filter=$(jq -r 'select(.kind == "connect.no_answer").display_filter' "$WORK/f.json")
+jq 'select(.type == "finding" and .kind == "connect.no_answer")' "$WORK/f.json" >"$WORK/finding.json"
+filter=$(jq -r .display_filter "$WORK/finding.json")
 tshark -nr "$WORK/f.pcapng" -Y "$filter" -T fields -e frame.number 2>/dev/null |
 	sort >"$WORK/selected.txt"
-jq -r 'select(.kind == "connect.no_answer").evidence[].frame' "$WORK/f.json" |
-	sort >"$WORK/evidence.txt"
+jq -r '.evidence[].frame' "$WORK/finding.json" | sort >"$WORK/evidence.txt"
 is "there is evidence" "$(($(wc -l <"$WORK/evidence.txt") >= 2))" 1
 is "every frame of the evidence is selected" "$(comm -13 "$WORK/selected.txt" "$WORK/evidence.txt")" ""
 test_end

@@ -9,8 +9,10 @@ mkdir "$WORK/small"
 mount -t tmpfs -o size=1m tmpfs "$WORK/small" || skip "no tmpfs here"
 at_end "umount '$WORK/small' 2>/dev/null"
 
+# more than the writer's buffers hold
 capture_start -i span0 -w "$WORK/small/f.pcapng" --summary "$WORK/f.json"
-generate 0 -n 20000 -r 20000 -s 1000
+generate 0 -n 150000 -r 50000 -s 1000
+sleep 0.5
 if kill -0 "$CAPTURE_PID" 2>/dev/null; then
 	ok "the capture goes on"
 else
@@ -19,9 +21,9 @@ fi
 rows=$(grep -ci 'space' "$CAPTURE_LOG")
 is "it says that there is no space, not once a packet ($rows)" "$((rows >= 1 && rows <= 5))" 1
 # room again: recording goes on within a second
-mount -o remount,size=64m "$WORK/small"
-sleep 1.2
-generate 0 -n 5000 -r 20000 -s 1000 --first 20000
+mount -o remount,size=512m "$WORK/small"
+sleep 1
+generate 0 -n 5000 -r 20000 -s 1000 --first 150000
 capture_stop
 summary_closes "full disk" "$WORK/f.json" "$SENT"
 is "what did not fit is counted" "$(summary "$WORK/f.json" '.packets.dropped.writer > 10000')" true
@@ -31,15 +33,14 @@ is "written is what is in the file" \
 	"$("$HELPERS/helper_framedump" "$WORK/small/f.pcapng" | wc -l)" "$written"
 "$HELPERS/helper_framecheck" --may-miss "$WORK/small/f.pcapng" >"$WORK/check.json"
 is "the frames are whole, in order, none twice" $? 0
-is "the last frame, after there was room, is there" \
-	"$(jq '.frames + .missing' "$WORK/check.json")" 25000
+last=$(tshark -nr "$WORK/small/f.pcapng" -T fields -e data.data 2>/dev/null | tail -n 1)
+is "the last frame, sent after there was room, is there" \
+	"$((16#${last:12:16}))" 154999
 
 # a file in place of an interface fills the disk: the command fails with one line
-head -c 100000 /dev/zero >"$WORK/small/ballast"
-mount -o remount,size=1m "$WORK/small" 2>/dev/null
 umount "$WORK/small" && mount -t tmpfs -o size=100k tmpfs "$WORK/small"
 python3 "$TAPLINE_SOURCE/tests/helpers/mixed_capture.py" "$WORK/mix.pcap"
-complains "a file into a full disk" 1 "space" \
+complains -s "a file into a full disk" 1 "space" \
 	"$TAPLINE" capture -r "$WORK/mix.pcap" -w "$WORK/small/g.pcapng"
 opens "$WORK/small/g.pcapng"
 test_end

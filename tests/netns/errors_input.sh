@@ -37,14 +37,14 @@ complains "no capture, for diagnose" 1 "text" "$TAPLINE" diagnose -r "$WORK/text
 # cut off: one line, and what came before the cut is kept
 size=$(stat -c %s "$WORK/mix.pcap")
 head -c $((size - 10)) "$WORK/mix.pcap" >"$WORK/cut.pcap"
-complains "a cut-off pcap" 1 "cut" "${cap[@]}" -r "$WORK/cut.pcap" -w "$WORK/a.pcapng"
+complains -s "a cut-off pcap" 1 "cut" "${cap[@]}" -r "$WORK/cut.pcap" -w "$WORK/a.pcapng"
 is "all frames before the cut are kept" "$("$HELPERS/helper_framedump" "$WORK/a.pcapng" | wc -l)" 1223
 opens "$WORK/a.pcapng"
 fact "a whole pcap" "${cap[@]}" -r "$WORK/mix.pcap" -w "$WORK/whole.pcapng"
 size=$(stat -c %s "$WORK/whole.pcapng")
 for cut in 1000 20000 77777; do
 	head -c $((size - cut)) "$WORK/whole.pcapng" >"$WORK/cut.pcapng"
-	complains "a pcapng cut by $cut" 1 "cut" \
+	complains -s "a pcapng cut by $cut" 1 "cut" \
 		"${cap[@]}" -r "$WORK/cut.pcapng" -w "$WORK/a.pcapng"
 	is "cut by $cut: all whole frames are kept" \
 		"$("$HELPERS/helper_framedump" "$WORK/a.pcapng" | wc -l)" \
@@ -58,7 +58,7 @@ complains "a directory that cannot be written" 1 "/proc/a.pcapng" \
 
 # without privileges: nobody, no capability
 chmod 755 "$WORK"
-cp "$TAPLINE" "$WORK/tapline-copy"
+cp "$TAPLINE" "$WORK/tapline-copy" # where it was built, nobody may not be able to go
 complains "no privileges" 1 "permi|privilege|cap_net|root" "${in_sensor[@]}" \
 	setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all \
 	"$WORK/tapline-copy" capture -i span0 -w /dev/null

@@ -22,6 +22,7 @@ TAPLINE="${TAPLINE:-$TAPLINE_BUILD/tapline}"
 HELPERS="${TAPLINE_HELPERS:-$TAPLINE_BUILD/tests/helpers}"
 RATE="${TAPLINE_TEST_RATE:-200000}"
 FRAMES="${TAPLINE_TEST_FRAMES:-200000}" # the long form: 1000000
+BACKENDS="${TAPLINE_TEST_BACKENDS:-afpacket afxdp}"
 WORK=
 FACTS=0
 FAILED=0
@@ -229,18 +230,22 @@ opens() { # FILE
 	fact "capinfos opens $name" capinfos "$file"
 }
 
-# One line on stderr that says what is wrong, and the exit code.
-complains() { # WHAT WANTED_RC PATTERN COMMAND…
-	local what=$1 wanted=$2 pattern=$3 rc lines
+# One line on stderr that says what is wrong, on what; and the exit code. What was captured before
+# may be summed up below it, in lines of its own, when the caller says so: complains -s …
+complains() { # [-s] WHAT WANTED_RC PATTERN COMMAND…
+	local summed_up= what wanted pattern rc lines
+	[ "$1" = -s ] && shift && summed_up=1
+	what=$1 wanted=$2 pattern=$3
 	shift 3
 	timeout 20 "$@" >"$WORK/complaint.out" 2>"$WORK/complaint.err"
 	rc=$?
 	lines=$(grep -vc '^$' "$WORK/complaint.err")
+	[ -n "$summed_up" ] && lines=$(grep -c '^tapline: ' "$WORK/complaint.err")
 	if [[ " $wanted " != *" $rc "* ]]; then
 		not_ok "$what" "exit $rc, wanted $wanted: $(head -c 300 "$WORK/complaint.err")"
 	elif [ "$lines" != 1 ] || ! grep -q '^tapline: ' "$WORK/complaint.err"; then
 		not_ok "$what" "not one line 'tapline: …': $(head -c 300 "$WORK/complaint.err")"
-	elif ! grep -Eiqe "$pattern" "$WORK/complaint.err"; then
+	elif ! grep '^tapline: ' "$WORK/complaint.err" | grep -Eiqe "$pattern"; then
 		not_ok "$what" "does not say /$pattern/: $(cat "$WORK/complaint.err")"
 	else
 		ok "$what"

@@ -28,7 +28,7 @@ one_filter() { # BACKEND EXPRESSION
 		"$(summary "$WORK/kept.json" .packets.filtered)" "$((total - wanted))"
 }
 
-for backend in afpacket afxdp; do
+for backend in $BACKENDS; do
 	for expression in "${FILTERS_LINK[@]}"; do
 		one_filter "$backend" "$expression"
 	done

@@ -5,7 +5,7 @@
 test_begin "each numbered frame is recorded exactly once, in order, byte for byte"
 link_up 1
 
-for backend in auto afpacket afxdp; do
+for backend in auto $BACKENDS; do
 	SENT=0
 	capture_start -i span0 -w "$WORK/a.pcapng" --summary "$WORK/a.json" --backend "$backend"
 	generate 0 -n "$FRAMES" -r "$RATE" -s 60-1514 --flows 200 --both

@@ -16,7 +16,7 @@ as_before() { # WHAT
 	fact "$1: the interface is as before" diff "$WORK/before.txt" "$WORK/after.txt"
 }
 
-for backend in afpacket afxdp; do
+for backend in $BACKENDS; do
 	for signal in INT TERM; do
 		capture_start -i span0 -w "$WORK/a.pcapng" --backend "$backend"
 		fact "$backend: promiscuous while it runs" \

@@ -18,7 +18,7 @@ one_case() { # NAME BACKEND FRAMEGEN_ARGS…
 	summary_closes "$backend: $name" "$WORK/a.json" 20000
 }
 
-for backend in afpacket afxdp; do
+for backend in $BACKENDS; do
 	one_case "802.1Q with priority and DEI" "$backend" -s 64-1518 --vlan 0x7064
 	one_case "802.1ad" "$backend" -s 64-1518 --vlan 0x88a8:300
 	one_case "QinQ" "$backend" -s 68-1522 --vlan 0x88a8:0x612c --vlan 0x8100:0x3064

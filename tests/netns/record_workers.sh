@@ -5,7 +5,7 @@
 test_begin "two workers record into one file in time order"
 link_up 1
 
-for backend in afpacket afxdp; do
+for backend in $BACKENDS; do
 	SENT=0
 	capture_start -i span0 -w "$WORK/a.pcapng" --summary "$WORK/a.json" \
 		--backend "$backend" --workers 2
