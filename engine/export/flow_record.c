@@ -240,6 +240,48 @@ int tl_flow_record__write_json(const struct tl_flow *flow, const char *interface
 	return err;
 }
 
+/* --- text --------------------------------------------------------------------------------- */
+
+static void name_ends(const struct view *v, char ret_ends[2][64])
+{
+	const struct tl_flow_key *key = &v->flow->key;
+	const bool icmp = key->proto == IPPROTO_ICMP || key->proto == IPPROTO_ICMPV6;
+	const int sides[2] = { v->client, v->server };
+
+	for (int i = 0; i < 2; i++) {
+		struct tl_endpoint endpoint = { .ip_version = key->ip_version,
+						.port = icmp ? 0 : key->port[sides[i]] };
+
+		memcpy(endpoint.ip, key->addr[sides[i]], sizeof(endpoint.ip));
+		tl_words__endpoint(&endpoint, ret_ends[i]);
+	}
+}
+
+int tl_flow_record__write_text(const struct tl_flow *flow, const char *interface,
+			       enum tl_flow_end end, FILE *out)
+{
+	char ends[2][64], proto[16], start[TL_TIME_TEXT], span[32];
+	struct view v;
+	int err;
+
+	look_at(flow, interface, end, &v);
+	name_ends(&v, ends);
+	tl_words__proto(flow->key.proto, proto);
+	tl_words__time(flow->first_ns, false, start);
+	tl_words__duration(flow->last_ns > flow->first_ns ? flow->last_ns - flow->first_ns : 0,
+			   span);
+	flockfile(out);
+	fprintf(out, "%s %10s  %-5s %-21s > %-21s %-10s", start, span, proto, ends[0], ends[1],
+		v.app ? v.app : "-");
+	fprintf(out, " %6" PRIu64 " > %6" PRIu64 " <  packets %8" PRIu64 " > %8" PRIu64 " <  bytes",
+		flow->packets[v.client], flow->packets[v.server], flow->bytes[v.client],
+		flow->bytes[v.server]);
+	fprintf(out, "  %s, %s\n", state_name(flow), v.end_name);
+	err = ferror(out) ? -EIO : 0;
+	funlockfile(out);
+	return err;
+}
+
 /* --- CSV (RFC 4180, lines end in LF) ------------------------------------------------------ */
 
 static const char csv_columns[] =

@@ -185,7 +185,7 @@ static void update(struct tl_flow_table *table, struct tl_flow *flow,
 		update_other(flow, p);
 	else if (!(l->flags & TL_LAYERS_FRAGMENT_LATER))
 		tl_flow_tcp__update(flow, p);
-	if (l->payload_caplen && !(flow->flags & TL_FLOW_APP_TRIED << p->side) &&
+	if (l->payload_bytes && !(flow->flags & TL_FLOW_APP_TRIED << p->side) &&
 	    !(l->flags & TL_LAYERS_FRAGMENT_LATER))
 		tl_flow_client__payload(flow, p);
 	tl_flow__write_end(flow);

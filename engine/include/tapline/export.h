@@ -15,7 +15,7 @@
 
 /* Room for "2026-11-22T10:00:01.000000000Z". */
 #define TL_TIME_TEXT 32
-#define TL_IP_TEXT 46
+#define TL_IP_TEXT   46
 
 void tl_format__time(uint64_t ts_ns, char ret_text[TL_TIME_TEXT]);
 void tl_format__ip(uint8_t ip_version, const uint8_t *ip, char ret_text[TL_IP_TEXT]);
@@ -60,6 +60,9 @@ int tl_summary__write_text(const struct tl_run_summary *summary, FILE *out);
 /* --- flow records ------------------------------------------------------------------------ */
 
 int tl_flow_record__write_json(const struct tl_flow *flow, const char *interface,
+			       enum tl_flow_end end, FILE *out);
+/* One aligned line for people. */
+int tl_flow_record__write_text(const struct tl_flow *flow, const char *interface,
 			       enum tl_flow_end end, FILE *out);
 int tl_flow_record__write_csv_header(FILE *out);
 int tl_flow_record__write_csv(const struct tl_flow *flow, const char *interface,
