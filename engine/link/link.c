@@ -6,6 +6,7 @@
  *   ioctl SIOCGIF*   index, flags, MTU, hardware address and type
  *   SIOCETHTOOL      driver, bus, speed, channels, rings, offloads, RSS, time stamps
  *   /sys/class/net   NUMA node, queues
+ *   genl netdev      what the driver can do with XDP
  *   rtnetlink        XDP program, drop counters
  */
 #include "tapline/link.h"
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "ethtool.h"
+#include "netdev.h"
 #include "netlink.h"
 
 /* LINKTYPE_ values that tl_linktype does not name because nothing decodes them. */
@@ -167,6 +169,37 @@ static uint32_t count_queues(const char *name, const char *prefix)
 	return count;
 }
 
+#define XDP_ACT_NEEDED	 3 /* NETDEV_XDP_ACT_BASIC and _REDIRECT */
+#define XDP_ACT_ZEROCOPY 8
+
+/* Drivers of which it is known where the kernel cannot be asked (before Linux 6.3). */
+static bool known_for_xdp(const char *driver)
+{
+	static const char *const drivers[] = {
+		"veth",	   "virtio_net", "ena",	      "gve",	 "i40e",	  "ice",
+		"igb",	   "igc",	 "ixgbe",     "ixgbevf", "mlx4_en",	  "mlx5_core",
+		"bnxt_en", "nfp",	 "qede",      "sfc",	 "mvneta",	  "mvpp2",
+		"stmmac",  "tsnep",	 "hv_netvsc", "tun",	 "fsl_dpaa2_eth", "vmxnet3",
+	};
+
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+		if (!strcmp(driver, drivers[i]))
+			return true;
+	return false;
+}
+
+static int native_xdp(const struct tl_link_info *info)
+{
+	uint64_t features;
+	int err = netdev__xdp_features(info->ifindex, &features);
+
+	if (!err)
+		return (features & XDP_ACT_NEEDED) != XDP_ACT_NEEDED ? 0
+		       : features & XDP_ACT_ZEROCOPY		     ? 2
+								     : 1;
+	return known_for_xdp(info->driver) ? 1 : -1;
+}
+
 int tl_link__read(const char *name, struct tl_link_info *ret_info)
 {
 	struct tl_link_info info = { .rss_symmetric = -1, .numa_node = -1 };
@@ -187,6 +220,7 @@ int tl_link__read(const char *name, struct tl_link_info *ret_info)
 			info.rx_queues = count_queues(name, "rx-");
 		if (!info.tx_queues)
 			info.tx_queues = count_queues(name, "tx-");
+		info.xdp_native = native_xdp(&info);
 		if (!netlink__read(name, &link)) {
 			info.xdp_attached = (int)link.xdp_program;
 			info.xdp_mode_attached = link.xdp_mode;

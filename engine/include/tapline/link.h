@@ -37,6 +37,7 @@ struct tl_link_info {
 	int hw_timestamps;     /* 1: can stamp received packets */
 	int xdp_attached;      /* program id, 0 none */
 	int xdp_mode_attached; /* XDP_ATTACHED_ value */
+	int xdp_native;	       /* the driver: 0 has no XDP, 1 has it, 2 with AF_XDP zero copy; -1 */
 };
 
 /* 0; -ENODEV: no such interface; -errno. */
