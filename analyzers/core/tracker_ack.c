@@ -212,6 +212,7 @@ void tl_look__ack(struct tl_look *look)
 {
 	const struct tl_layers *l = look->l;
 	struct tl_direction *p = look->peer;
+	uint32_t was_una = p->una;
 	bool news;
 
 	if (!(l->tcp_flags & TL_TCP_ACK) || l->tcp_flags & TL_TCP_RST) {
@@ -225,6 +226,7 @@ void tl_look__ack(struct tl_look *look)
 	news = l->sack_count && take_sacks(look, p);
 	if (news)
 		p->dup_ns = p->asked_ns = look->now_ns;
-	take_duplicate(look, p, news);
+	if (p->una == was_una)
+		take_duplicate(look, p, news);
 	take_window(look);
 }
