@@ -76,9 +76,7 @@ struct worker {
 	uint32_t trouble_used, trouble_free;
 	uint32_t dirty_servers;
 	uint64_t servers_told_ns;
-	uint64_t withheld;     /* reports over the limit */
-	uint64_t out_of_pool;  /* attempts whose packets could not be kept */
-	uint64_t servers_lost; /* successes forgotten for another server in the same place */
+	uint64_t withheld; /* reports over the limit, and attempts without room for proof */
 	struct trouble trouble[TROUBLE_MAX];
 	struct server server[SERVERS];
 };
@@ -114,7 +112,7 @@ static struct trouble *trouble_take(struct worker *w, struct flow_state *fs)
 	} else if (w->trouble_used < TROUBLE_MAX) {
 		fs->trouble = ++w->trouble_used;
 	} else {
-		w->out_of_pool++;
+		w->withheld++;
 		return NULL;
 	}
 	w->trouble[fs->trouble - 1].count = 0;
@@ -263,21 +261,25 @@ static void conclude(struct worker *w, struct flow_state *fs, const struct tl_fl
 static void tell_servers(struct worker *w)
 {
 	struct tl_observation o = { .data_bytes = sizeof(struct connect_servers) };
-	struct connect_servers list = { 0 };
+	struct connect_servers list = { .withheld = w->withheld };
+	bool is_due = w->withheld || w->dirty_servers;
 
-	for (uint32_t i = 0; i < SERVERS && w->dirty_servers; i++) {
+	w->withheld = 0;
+	for (uint32_t i = 0; i < SERVERS && is_due; i++) {
 		struct server *server = &w->server[i];
 
-		if (!server->accepted)
-			continue;
-		list.server[list.count].server = server->endpoint;
-		list.server[list.count++].accepted = server->accepted;
-		server->accepted = 0;
-		w->dirty_servers--;
-		if (list.count == CONNECT_SERVERS_MAX || !w->dirty_servers) {
+		if (server->accepted) {
+			list.server[list.count].server = server->endpoint;
+			list.server[list.count++].accepted = server->accepted;
+			server->accepted = 0;
+			w->dirty_servers--;
+		}
+		is_due = w->dirty_servers;
+		if (list.count == CONNECT_SERVERS_MAX || !is_due) {
 			memcpy(o.data, &list, sizeof(list));
 			emit(w, &o, CONNECT_OBSERVED_SERVERS);
 			list.count = 0;
+			list.withheld = 0;
 		}
 	}
 }
@@ -289,10 +291,9 @@ static void count_accepted(const struct step *s)
 	struct server *server = &s->w->server[hash & (SERVERS - 1)];
 
 	if (server->endpoint.port != e.port || !tl_endpoint__same_host(&server->endpoint, &e)) {
-		if (server->accepted) {
-			s->w->servers_lost += server->accepted;
-			s->w->dirty_servers--;
-		}
+		/* Two services in one place: the successes of the other are forgotten. They only
+		 * ever soften a finding. */
+		s->w->dirty_servers -= server->accepted > 0;
 		*server = (struct server){ .endpoint = e };
 	}
 	if (!server->accepted++)
@@ -544,7 +545,7 @@ static void tick(void *state, uint64_t now_ns)
 {
 	struct worker *w = state;
 
-	if (!w->dirty_servers || now_ns < w->servers_told_ns + SERVERS_TELL_NS)
+	if ((!w->dirty_servers && !w->withheld) || now_ns < w->servers_told_ns + SERVERS_TELL_NS)
 		return;
 	w->servers_told_ns = now_ns;
 	tell_servers(w);

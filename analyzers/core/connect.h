@@ -74,6 +74,7 @@ struct connect_icmp {
 #define CONNECT_SERVERS_MAX 28
 
 struct connect_servers {
+	uint64_t withheld; /* reports over the limit, and attempts without room; since the last */
 	uint32_t count;
 	struct {
 		struct tl_endpoint server;
@@ -162,6 +163,8 @@ struct connect_group {
 	uint64_t overflows; /* SYN-ACKs after data */
 	uint64_t accepted_late;
 	uint64_t accepted; /* handshakes that the same service completed */
+	uint64_t unseen;   /* packets that were lost, sampled out or not analyzed in this run */
+	uint64_t withheld; /* reports that the workers did not send, of whatever attempt */
 	uint32_t clients;  /* distinct; CONNECT_GROUP_CLIENTS: that many or more */
 	struct {
 		uint32_t hash;

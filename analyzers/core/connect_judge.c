@@ -59,9 +59,9 @@ struct connect_judge {
 	struct tl_analyzer_judge view;
 	bool at_end;
 	uint64_t end_ns;
-	uint32_t newest;      /* slot of the newest attempt */
-	uint64_t overwritten; /* attempts forgotten while they counted */
-	uint64_t not_grouped; /* attempts for which there was no group */
+	uint32_t newest;   /* slot of the newest attempt */
+	uint64_t unseen;   /* packets lost, sampled out or not analyzed, as far as told */
+	uint64_t withheld; /* reports not sent, and attempts for which there was no group */
 	uint32_t attempt_chain[ATTEMPTS];
 	uint16_t group_chain[GROUPS];
 	struct connect_attempt attempt[ATTEMPTS];
@@ -80,6 +80,14 @@ static uint64_t quiet_until(const struct connect_judge *j, const struct connect_
 	return j->at_end && j->end_ns > until ? j->end_ns : until;
 }
 
+static bool shows_all(const struct connect_judge *j)
+{
+	struct tl_tracker_totals totals;
+
+	tl_facts__tracker_totals(j->view.facts, &totals);
+	return !j->unseen && !totals.missed_segments;
+}
+
 static bool is_unanswered(const struct connect_judge *j, const struct connect_report *r)
 {
 	uint64_t waited = connect_span_ns(r->first_ns, quiet_until(j, r));
@@ -90,9 +98,10 @@ static bool is_unanswered(const struct connect_judge *j, const struct connect_re
 		return true;
 	/*
 	 * One SYN, and its client gave up. The client does not prove by a repetition that it went
-	 * without an answer, so the mirror has to: it must be known to show both directions.
+	 * without an answer, so the mirror has to: it must be known to show both directions, and
+	 * to have shown all.
 	 */
-	return r->syn_count == 1 && r->flags & CONNECT_ENDED && waited >= WAIT_NS &&
+	return r->syn_count == 1 && r->flags & CONNECT_ENDED && waited >= WAIT_NS && shows_all(j) &&
 	       tl_facts__two_way(j->view.facts) == TL_TWO_WAY_YES;
 }
 
@@ -215,6 +224,8 @@ static void tell(struct connect_judge *j, struct connect_group *g)
 
 	f = tl_findings__begin(j->view.findings, connect_words__kind(g->key.kind), &g->key,
 			       sizeof(g->key), &is_new);
+	g->unseen = j->unseen;
+	g->withheld = j->withheld;
 	g->accepted = 0;
 	if (g->key.scope == CONNECT_SCOPE_SERVICE &&
 	    service->server.port == g->subject.server.port &&
@@ -401,7 +412,7 @@ static void judge(struct connect_judge *j, struct connect_attempt *a, struct con
 	if (a->kind != CONNECT_KIND_NONE) {
 		g = group_for(j, a);
 		if (!g)
-			j->not_grouped++;
+			j->withheld++;
 	}
 	if (g) {
 		put_in(j, g, a);
@@ -442,7 +453,6 @@ static void attempt_forget(struct connect_judge *j, struct connect_attempt *a)
 	struct connect_group *g = group_of(j, a);
 
 	if (g) {
-		j->overwritten++;
 		g->forgotten++;
 		list_remove(j, g, a);
 		for (uint32_t i = 0; i < g->proof_count; i++)
@@ -521,6 +531,7 @@ static void observe_icmp(struct connect_judge *j, const struct tl_subject *subje
 
 static void observe_servers(struct connect_judge *j, const struct connect_servers *list)
 {
+	j->withheld += list->withheld;
 	for (uint32_t i = 0; i < list->count && i < CONNECT_SERVERS_MAX; i++) {
 		const struct tl_endpoint *server = &list->server[i].server;
 		struct service *service = service_of(j, server);
@@ -576,12 +587,18 @@ void connect_judge__observe(void *state, const struct tl_observation *observatio
 		observe_servers(j, &data.servers);
 }
 
+static void take_totals(struct connect_judge *j, const struct tl_run_totals *totals)
+{
+	j->unseen = tl_facts__capture_drops(j->view.facts) + totals->source.sampled_out +
+		    totals->analysis_shed_packets;
+}
+
 /* Words each finding a last time, with all that is known by now, before the store settles it. */
 void connect_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
 {
 	struct connect_judge *j = *(struct connect_judge **)state;
 
-	(void)totals;
+	take_totals(j, totals);
 	for (uint32_t i = 0; i < GROUPS; i++) {
 		struct connect_group *g = &j->group[i];
 
@@ -596,14 +613,18 @@ void connect_judge__finish(void *state, uint64_t now_ns, const struct tl_run_tot
 {
 	struct connect_judge *j = *(struct connect_judge **)state;
 
-	(void)totals;
+	take_totals(j, totals);
 	j->at_end = true;
 	j->end_ns = now_ns;
 	for (uint32_t n = 0; n < ATTEMPTS; n++) {
 		struct connect_attempt *a = &j->attempt[(j->newest + 1 + n) & (ATTEMPTS - 1)];
 
-		if (a->used && a->kind == CONNECT_KIND_NONE)
-			judge(j, a, NULL);
+		/* What rests on one SYN is weighed again, now that all losses are known. */
+		bool is_open = a->kind == CONNECT_KIND_NONE ||
+			       (a->kind == CONNECT_KIND_NO_ANSWER && a->report.syn_count == 1);
+
+		if (a->used && is_open && !is_told_and_gone(j, a))
+			judge(j, a, take_out(j, a));
 	}
 	for (uint32_t i = 0; i < GROUPS; i++)
 		if (j->group[i].used && j->group[i].told)

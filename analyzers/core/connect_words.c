@@ -330,7 +330,6 @@ static void weigh_no_answer(const struct words *w, struct tl_finding *f)
 static void weigh(const struct words *w, struct tl_finding *f)
 {
 	const struct connect_group *g = w->g;
-	uint64_t drops = tl_facts__capture_drops(w->facts);
 
 	f->severity = TL_ERROR;
 	switch ((enum connect_kind)g->key.kind) {
@@ -363,12 +362,18 @@ static void weigh(const struct words *w, struct tl_finding *f)
 		tl_finding__counter_evidence(f, 0, g->last_ns,
 					     "%llu other connections to this service succeeded",
 					     (unsigned long long)g->accepted);
-	if (drops && g->key.kind != CONNECT_KIND_REFUSED &&
+	if (g->withheld)
+		tl_finding__counter_evidence(
+			f, 0, g->last_ns,
+			"%llu reports were left out under load: counts are too low",
+			(unsigned long long)g->withheld);
+	if (g->unseen && g->key.kind != CONNECT_KIND_REFUSED &&
 	    g->key.kind != CONNECT_KIND_UNREACHABLE) {
 		f->confidence -= 0.1;
-		tl_finding__counter_evidence(f, 0, g->last_ns,
-					     "this capture itself lost %llu packets",
-					     (unsigned long long)drops);
+		tl_finding__counter_evidence(
+			f, 0, g->last_ns,
+			"%llu packets were lost, sampled out or not analyzed here",
+			(unsigned long long)g->unseen);
 	}
 }
 

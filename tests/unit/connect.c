@@ -153,6 +153,33 @@ Test(connect, lone_syn_in_a_two_way_mirror_is_a_warning)
 	cr_expect_lt(f->confidence, 0.7);
 }
 
+Test(connect, lone_syn_is_no_fault_where_packets_are_missing)
+{
+	for (unsigned i = 0; i < 20; i++)
+		bed__healthy(b, &(struct bed_pair){ "10.0.1.5", "10.0.2.10", 50000 + i, 80 },
+			     i * 100);
+	bed__from_client(b, &seed, 3000, BED_SYN(1));
+	bed__healthy(b, &web, 9000);
+	b->totals.source.sampled_out = 1;
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "connect.", TL_INFO), 0);
+}
+
+Test(connect, own_losses_speak_against)
+{
+	double sure;
+
+	bed__healthy(b, &web, 0);
+	syns(&seed, 1000, 1001, 4);
+	b->totals.source.dropped.ring_full = 5;
+	bed__end(b);
+	sure = only("connect.no_answer")->confidence;
+	cr_expect_lt(sure, 0.9);
+	cr_assert_eq(only("connect.no_answer")->counter_evidence_count, 1);
+	cr_expect_str_eq(only("connect.no_answer")->counter_evidence[0].what,
+			 "5 packets were lost, sampled out or not analyzed here");
+}
+
 Test(connect, copies_are_no_repetitions)
 {
 	bed__healthy(b, &web, 0);
