@@ -11,16 +11,21 @@
 
 #include "step.h"
 
-/* Where the fields lie in Ethernet + IPv4 without options + TCP, from the start of the frame. */
-enum { COMMON_IP = 14, COMMON_TCP = 34, COMMON_PAYLOAD = 54 };
-
+/*
+ * In pieces that compilers spell out as plain stores: for the whole they take a string instruction,
+ * which alone costs more than the rest of the short way (57 against 26 ns a packet in all).
+ */
 static inline void clear(struct tl_layers *out)
 {
-	/* in two parts: small enough for the compiler to spell out, and several times faster */
-	const size_t half = sizeof(*out) / 2;
+	uint8_t *p = (uint8_t *)out;
 
-	memset(out, 0, half);
-	memset((uint8_t *)out + half, 0, sizeof(*out) - half);
+	_Static_assert(sizeof(*out) == 5 * 32 + 8, "all of it is cleared");
+	memset(p, 0, 32);
+	memset(p + 32, 0, 32);
+	memset(p + 64, 0, 32);
+	memset(p + 96, 0, 32);
+	memset(p + 128, 0, 32);
+	memset(p + 160, 0, 8);
 }
 
 void decode_walk(struct decode *d, enum step step)
@@ -67,8 +72,6 @@ void decode_walk(struct decode *d, enum step step)
 
 static inline void common_tcp(struct tl_layers *out, const uint8_t *tcp)
 {
-	out->src_port = load16(tcp);
-	out->dst_port = load16(tcp + 2);
 	out->seq = load32(tcp + 4);
 	out->ack = load32(tcp + 8);
 	out->tcp_flags = tcp[13];
@@ -109,45 +112,99 @@ static inline bool ip_sum_is_right(const uint8_t *ip)
 }
 
 /*
- * Ethernet, IPv4 without options, whole TCP header. False: anything else, and nothing was written.
+ * The IPv4 header, without options, of a TCP segment or a UDP datagram that is whole and carries no
+ * tunnel; NULL for any other. `ret_header_bytes`: of the transport header.
+ */
+static inline const uint8_t *common_ip(struct tl_cursor *c, uint32_t wire_left,
+				       uint32_t *ret_header_bytes)
+{
+	const uint8_t *ip = tl_cursor__peek(c, 28);
+	uint32_t header_bytes, total;
+	uint16_t port;
+
+	if (!ip || ip[0] != 0x45 || (load16(ip + 6) & 0x3fff))
+		return NULL;
+	total = load16(ip + 2);
+	if (ip[9] == PROTO_TCP) {
+		if (!tl_cursor__peek(c, 40))
+			return NULL;
+		header_bytes = (ip[32] >> 4) * 4u;
+		if (header_bytes < 20)
+			return NULL;
+	} else if (ip[9] == PROTO_UDP) {
+		port = load16(ip + 22);
+		header_bytes = 8;
+		if (load16(ip + 24) + 20u != total || port == PORT_GTPU || port == PORT_VXLAN ||
+		    port == PORT_GENEVE || port == PORT_VXLAN_LINUX)
+			return NULL;
+	} else {
+		return NULL;
+	}
+	if (total < 20 + header_bytes || total > wire_left ||
+	    !tl_cursor__peek(c, 20 + header_bytes))
+		return NULL;
+	*ret_header_bytes = header_bytes;
+	return ip;
+}
+
+static inline void common_fields(struct tl_layers *out, const uint8_t *ip, uint32_t at,
+				 uint32_t header_bytes)
+{
+	out->ip_version = 4;
+	out->proto = ip[9];
+	out->ethertype = ETHERTYPE_IPV4;
+	out->tos = ip[1];
+	out->ttl = ip[8];
+	out->l3_offset = at;
+	out->l4_offset = at + 20;
+	out->payload_offset = at + 20 + header_bytes;
+	out->payload_bytes = load16(ip + 2) - 20u - header_bytes;
+	out->src = ip + 12;
+	out->dst = ip + 16;
+	out->ip_id = load16(ip + 4);
+	out->src_port = load16(ip + 20);
+	out->dst_port = load16(ip + 22);
+	if (!ip_sum_is_right(ip))
+		out->flags |= TL_LAYERS_BAD_IP_CSUM;
+}
+
+/*
+ * Ethernet, at most one tag, IPv4 without options, all of the TCP or UDP header. False: anything
+ * else, and nothing was written. The long way says the same of these packets.
  */
 static inline bool decode_common(const struct tl_packet *packet, struct tl_layers *out)
 {
 	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
-	const uint8_t *p = tl_cursor__peek(&c, COMMON_PAYLOAD);
-	uint32_t total, tcp_bytes, headers;
+	const uint8_t *p = tl_cursor__peek(&c, 18);
+	uint32_t header_bytes = 0, at = 14;
+	const uint8_t *ip;
 
-	if (!p || load16(p + 12) != ETHERTYPE_IPV4 || p[COMMON_IP] != 0x45 ||
-	    p[COMMON_IP + 9] != PROTO_TCP || (load16(p + COMMON_IP + 6) & 0x3fff))
+	if (!p || packet->wirelen < packet->caplen)
 		return false;
-	total = load16(p + COMMON_IP + 2);
-	tcp_bytes = (p[COMMON_TCP + 12] >> 4) * 4u;
-	headers = COMMON_TCP + tcp_bytes;
-	if (tcp_bytes < 20 || total < 20 + tcp_bytes || packet->wirelen < packet->caplen ||
-	    COMMON_IP + total > packet->wirelen || headers > packet->caplen)
+	if (load16(p + 12) == ETHERTYPE_VLAN)
+		at = 18;
+	if (load16(p + at - 2) != ETHERTYPE_IPV4)
 		return false;
-
+	tl_cursor__skip(&c, at);
+	ip = common_ip(&c, packet->wirelen - at, &header_bytes);
+	if (!ip)
+		return false;
 	clear(out);
-	out->ip_version = 4;
-	out->proto = PROTO_TCP;
-	out->ethertype = ETHERTYPE_IPV4;
-	out->tos = p[COMMON_IP + 1];
-	out->ttl = p[COMMON_IP + 8];
-	out->l3_offset = COMMON_IP;
-	out->l4_offset = COMMON_TCP;
-	out->payload_offset = headers;
-	out->payload_bytes = total - 20 - tcp_bytes;
-	out->payload_caplen = packet->caplen - headers;
+	if (at == 18) {
+		out->vlan_count = 1;
+		out->vlan[0] = load16(p + 14);
+	}
+	common_fields(out, ip, at, header_bytes);
+	out->payload_caplen = packet->caplen - out->payload_offset;
 	if (out->payload_caplen > out->payload_bytes)
 		out->payload_caplen = out->payload_bytes;
-	out->src = p + COMMON_IP + 12;
-	out->dst = p + COMMON_IP + 16;
-	out->ip_id = load16(p + COMMON_IP + 4);
-	common_tcp(out, p + COMMON_TCP);
-	if (tcp_bytes > 20)
-		common_options(out, p + COMMON_PAYLOAD, tcp_bytes - 20);
-	if (!ip_sum_is_right(p + COMMON_IP))
-		out->flags |= TL_LAYERS_BAD_IP_CSUM;
+	if (ip[9] == PROTO_UDP) {
+		out->l4_checksum = load16(ip + 26);
+		return true;
+	}
+	common_tcp(out, ip + 20);
+	if (header_bytes > 20)
+		common_options(out, ip + 40, header_bytes - 20);
 	return true;
 }
 

@@ -77,7 +77,7 @@ Test(decode, tcp_over_ipv6)
 	cr_assert_eq(l.dst, bytes + 38);
 }
 
-/* The short way and the long one say the same: a VLAN tag sends a packet the long way. */
+/* The short way and the long one say the same: a second VLAN tag sends a packet the long way. */
 Test(decode, both_ways_agree)
 {
 	static const struct pb_tcp kinds[] = {
@@ -112,20 +112,20 @@ Test(decode, both_ways_agree)
 		struct tl_layers shorter = decoded(&p), longer;
 
 		pb__ethernet(&b);
-		pb__vlan(&b, 0x8100, 12);
+		pb__vlan(&b, 0x88a8, 12);
+		pb__vlan(&b, 0x8100, 13);
 		pb__ip(&b, &v4);
 		pb__tcp(&b, &kinds[i]);
 		pb__bytes(&b, "abc", 3);
 		q = pb__packet(&b, 0, 1);
 		longer = decoded(&q);
-		cr_assert_eq(longer.vlan_count, 1);
-		cr_assert_eq(longer.vlan[0], 12);
-		cr_assert_eq(longer.src, tagged + 30);
+		cr_assert_eq(longer.vlan_count, 2);
+		cr_assert_eq(longer.src, tagged + 34);
 		longer.vlan_count = 0;
-		longer.vlan[0] = 0;
-		longer.l3_offset -= 4;
-		longer.l4_offset -= 4;
-		longer.payload_offset -= 4;
+		longer.vlan[0] = longer.vlan[1] = 0;
+		longer.l3_offset -= 8;
+		longer.l4_offset -= 8;
+		longer.payload_offset -= 8;
 		longer.src = shorter.src;
 		longer.dst = shorter.dst;
 		cr_assert_eq(memcmp(&shorter, &longer, sizeof(shorter)), 0, "kind %zu", i);
