@@ -88,7 +88,7 @@ static inline uint16_t tl_cursor__be16(struct tl_cursor *c)
 {
 	const uint8_t *p = tl_cursor__take(c, 2);
 
-	return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+	return (uint16_t)(p ? p[0] << 8 | p[1] : 0);
 }
 
 static inline uint32_t tl_cursor__be24(struct tl_cursor *c)
@@ -119,7 +119,7 @@ static inline uint16_t tl_cursor__le16(struct tl_cursor *c)
 {
 	const uint8_t *p = tl_cursor__take(c, 2);
 
-	return p ? (uint16_t)(p[1] << 8 | p[0]) : 0;
+	return (uint16_t)(p ? p[1] << 8 | p[0] : 0);
 }
 
 static inline uint32_t tl_cursor__le32(struct tl_cursor *c)
