@@ -10,6 +10,12 @@
  * kernel holds several at once as a linked chain, and a failed one cancels the rest of the chain;
  * with pwrite they are made one by one. Both stop at the first that fails.
  *
+ * What a kill leaves: with O_DIRECT a write shows in the file's length once it is complete, and
+ * nothing interrupts it, so the file ends with a whole block. A buffered write (no O_DIRECT here,
+ * or a tmpfs, which takes the flag and copies all the same) shows page by page and ends at a kill:
+ * the last block may then be cut off, behind everything that was reported as written, and
+ * `tapline repair` takes it away.
+ *
  * The ring is restricted to write requests on its one registered file.
  * Called by the writer thread; __init, the first __open and __fini by the one that owns it.
  */

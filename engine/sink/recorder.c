@@ -54,6 +54,7 @@ struct tl_recorder {
 	uint32_t interface_count;
 	struct note notes[NOTES_MAX];
 	uint32_t note_count;
+	struct tl_block section; /* made once: it takes a look at /proc */
 
 	/* the file at work */
 	struct tl_file_key key;
@@ -107,8 +108,7 @@ static bool describe(struct tl_recorder *r)
 	struct tl_block block;
 
 	if (!r->has_section) {
-		tl_block__section(&block, r->opts.application);
-		if (!tl_encoder__append(&r->encoder, &block, false))
+		if (!tl_encoder__append(&r->encoder, &r->section, false))
 			return false;
 		r->has_section = true;
 	}
@@ -529,6 +529,7 @@ static int start(struct tl_recorder *r, struct tl_error *ret_error)
 	r->encoder.may_wait = r->opts.may_wait;
 	r->encoder.now_ns = r->key.now_ns;
 	set_reserve(r);
+	tl_block__section(&r->section, r->opts.application);
 	(void)describe(r); /* every buffer is free */
 	tl_encoder__submit(&r->encoder);
 	err = tl_writer__wait_started(r->writer);
