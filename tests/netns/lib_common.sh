@@ -233,7 +233,7 @@ opens() { # FILE
 # One line on stderr that says what is wrong, on what; and the exit code. What was captured before
 # may be summed up below it, in lines of its own, when the caller says so: complains -s …
 complains() { # [-s] WHAT WANTED_RC PATTERN COMMAND…
-	local summed_up= what wanted pattern rc lines
+	local summed_up='' what wanted pattern rc lines
 	[ "$1" = -s ] && shift && summed_up=1
 	what=$1 wanted=$2 pattern=$3
 	shift 3
