@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,12 +31,34 @@ static inline void fb__check(bool fine)
 		abort();
 }
 
+struct fb_kept {
+	struct fb_kept *next;
+	max_align_t data[];
+};
+
+static struct fb_kept *fb__kept;
+
+/* Memory that stays until the test's process ends, and is no leak: the source's own stand out. */
+static inline void *fb__alloc(size_t bytes)
+{
+	struct fb_kept *kept = malloc(sizeof(*kept) + bytes);
+
+	fb__check(kept);
+	kept->next = fb__kept;
+	fb__kept = kept;
+	return kept->data;
+}
+
 static inline void fb__put(struct fb *f, const void *data, size_t bytes)
 {
 	while (f->bytes + bytes > f->room) {
-		f->room = f->room ? f->room * 2 : 4096;
-		f->data = realloc(f->data, f->room);
-		fb__check(f->data);
+		size_t room = f->room ? f->room * 2 : 4096;
+		uint8_t *larger = fb__alloc(room);
+
+		if (f->bytes)
+			memcpy(larger, f->data, f->bytes);
+		f->data = larger;
+		f->room = room;
 	}
 	if (data)
 		memcpy(f->data + f->bytes, data, bytes);
@@ -171,7 +194,7 @@ static inline void fb__enhanced(struct fb *f, uint32_t interface, const struct f
 /* --- reading ------------------------------------------------------------------------------- */
 
 struct fb_read {
-	struct tl_packet packets[64]; /* data and comment are copies, never freed */
+	struct tl_packet packets[64]; /* data and comment are copies */
 	uint32_t count;
 	struct tl_interface interfaces[32];
 	uint32_t interface_count;
@@ -183,7 +206,8 @@ struct fb_read {
 /* A file in the temporary folder; the caller removes it. */
 static inline char *fb__save(const void *data, size_t bytes)
 {
-	char *path = strdup("/tmp/tapline_test_XXXXXX");
+	static const char template[] = "/tmp/tapline_test_XXXXXX";
+	char *path = memcpy(fb__alloc(sizeof(template)), template, sizeof(template));
 	int fd = mkstemp(path);
 
 	fb__check(fd >= 0 && write(fd, data, bytes) == (ssize_t)bytes);
@@ -194,14 +218,14 @@ static inline char *fb__save(const void *data, size_t bytes)
 static inline void fb__copy(struct fb_read *r, const struct tl_packet *packet)
 {
 	struct tl_packet *copy = &r->packets[r->count++];
-	uint8_t *data = malloc(packet->caplen + 1);
+	uint8_t *data = fb__alloc(packet->caplen + 1);
 
-	fb__check(r->count <= 64 && data);
+	fb__check(r->count <= 64);
 	memcpy(data, packet->data, packet->caplen);
 	*copy = *packet;
 	copy->data = data;
 	if (packet->comment)
-		copy->comment = strdup(packet->comment);
+		copy->comment = strcpy(fb__alloc(strlen(packet->comment) + 1), packet->comment);
 }
 
 static inline struct fb_read fb__read_opts(const struct tl_source_file_opts *opts)
@@ -244,7 +268,6 @@ static inline struct fb_read fb__read_bytes(const void *data, size_t bytes)
 	struct fb_read r = fb__read_path(path);
 
 	unlink(path);
-	free(path);
 	return r;
 }
 

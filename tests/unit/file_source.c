@@ -396,7 +396,7 @@ Test(file_source, memory_of_a_stream_is_bounded_and_borrowed)
 		memcpy(payload + BYTES - sizeof(i), &i, sizeof(i));
 		fb__pcap_packet(&f, &(struct fb_packet){ i, 0, payload, BYTES, BYTES });
 	}
-	packed = malloc(ZSTD_compressBound(f.bytes));
+	packed = fb__alloc(ZSTD_compressBound(f.bytes));
 	bytes = ZSTD_compress(packed, ZSTD_compressBound(f.bytes), f.data, f.bytes, 1);
 	path = fb__save(packed, bytes);
 	cr_assert_eq(
