@@ -131,8 +131,10 @@ static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, ui
 	hint = (struct tl_copy_hint){
 		.occupies = l->payload_bytes || l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN),
 		.loss_signal = d->dup_acks || d->sacked.head,
-		.min_rtt_us = f->dir[0].min_rtt_us + f->dir[1].min_rtt_us,
 	};
+	/* Half of the way is no lower bound for a round trip. */
+	if (f->dir[0].min_rtt_us && f->dir[1].min_rtt_us)
+		hint.min_rtt_us = f->dir[0].min_rtt_us + f->dir[1].min_rtt_us;
 	return tl_copies__check(&tracker->copies, &tracker->key[i], ts_ns, &hint);
 }
 
