@@ -247,6 +247,16 @@ static void host_add(struct tl_host *to, const struct tl_host *from)
 		tl_host__vote(to, &from->target, from->target_lead);
 }
 
+static struct tl_finding *begin_finding(struct judge *j, const struct tl_endpoint *host,
+					bool *ret_is_new)
+{
+	uint8_t key[TL_ENDPOINT_KEY];
+
+	tl_endpoint__key(host, key);
+	return tl_findings__begin(j->view.findings, "traffic.top_talker", key, sizeof(key),
+				  ret_is_new);
+}
+
 static void write_storm(struct judge *j, const struct storm *s)
 {
 	const struct tl_endpoint *target = &s->now.target;
@@ -254,8 +264,7 @@ static void write_storm(struct judge *j, const struct storm *s)
 	struct tl_finding *f;
 	bool is_new;
 
-	f = tl_findings__begin(j->view.findings, "traffic.top_talker", &s->client,
-			       sizeof(s->client), &is_new);
+	f = begin_finding(j, &s->client, &is_new);
 	f->severity = TL_WARNING;
 	f->confidence = 0.8;
 	f->first_ns = s->first_ns;
@@ -408,8 +417,7 @@ static void write_share(struct judge *j, const struct tl_host *top, double share
 	struct tl_finding *f;
 	bool is_new;
 
-	f = tl_findings__begin(j->view.findings, "traffic.top_talker", &top->address,
-			       sizeof(top->address), &is_new);
+	f = begin_finding(j, &top->address, &is_new);
 	/* A storm of the same host is the weightier thing to say; its share rounds that off. */
 	tl_finding__detail_f64(f, "share", share);
 	if (is_new) {

@@ -62,6 +62,14 @@ uint64_t tl_text__hash(uint64_t seed, const void *data, size_t bytes)
 	return h ^ h >> 33;
 }
 
+void tl_endpoint__key(const struct tl_endpoint *endpoint, uint8_t ret_key[TL_ENDPOINT_KEY])
+{
+	ret_key[0] = endpoint->ip_version;
+	memcpy(ret_key + 1, endpoint->ip, sizeof(endpoint->ip));
+	ret_key[17] = (uint8_t)(endpoint->port >> 8);
+	ret_key[18] = (uint8_t)endpoint->port;
+}
+
 bool tl_endpoint__same_host(const struct tl_endpoint *a, const struct tl_endpoint *b)
 {
 	return a->ip_version == b->ip_version && !memcmp(a->ip, b->ip, sizeof(a->ip));

@@ -28,6 +28,10 @@ const char *tl_text__plural(uint64_t n);
 /* 64 bits, the same on every machine and in every run; chain by giving the last one as `seed`. */
 uint64_t tl_text__hash(uint64_t seed, const void *data, size_t bytes);
 
+/* An endpoint as the key of a finding: version, address, port, and no padding between them. */
+#define TL_ENDPOINT_KEY 19
+void tl_endpoint__key(const struct tl_endpoint *endpoint, uint8_t ret_key[TL_ENDPOINT_KEY]);
+
 bool tl_endpoint__same_host(const struct tl_endpoint *a, const struct tl_endpoint *b);
 
 /* Who a flow is about, when its client is known to be `client_side`. */

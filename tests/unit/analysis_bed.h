@@ -446,6 +446,40 @@ static inline uint32_t bed__count(const struct bed *b, const char *prefix, enum 
 	return n;
 }
 
+static inline bool bed__same_evidence(const struct tl_evidence *a, const struct tl_evidence *c,
+				      uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (a[i].frame != c[i].frame || a[i].ts_ns != c[i].ts_ns ||
+		    strcmp(a[i].what, c[i].what))
+			return false;
+	return true;
+}
+
+/* Would an exporter write the same bytes for both? */
+static inline bool bed__same(const struct tl_finding *a, const struct tl_finding *c)
+{
+	if (strcmp(a->kind, c->kind) || a->severity != c->severity ||
+	    a->confidence != c->confidence || a->first_ns != c->first_ns ||
+	    a->last_ns != c->last_ns || a->count != c->count || a->id != c->id ||
+	    a->subject.client.port != c->subject.client.port ||
+	    a->subject.server.port != c->subject.server.port || strcmp(a->summary, c->summary) ||
+	    strcmp(a->cause, c->cause) || strcmp(a->next, c->next) ||
+	    strcmp(a->display_filter, c->display_filter) ||
+	    a->evidence_count != c->evidence_count ||
+	    a->counter_evidence_count != c->counter_evidence_count ||
+	    a->detail_count != c->detail_count)
+		return false;
+	for (uint32_t i = 0; i < a->detail_count; i++)
+		if (strcmp(a->details[i].name, c->details[i].name) ||
+		    a->details[i].u64 != c->details[i].u64 ||
+		    strcmp(a->details[i].string, c->details[i].string))
+			return false;
+	return bed__same_evidence(a->evidence, c->evidence, a->evidence_count) &&
+	       bed__same_evidence(a->counter_evidence, c->counter_evidence,
+				  a->counter_evidence_count);
+}
+
 /* The number in a detail; UINT64_MAX when there is no such number. */
 static inline uint64_t bed__detail(const struct tl_finding *f, const char *name)
 {
