@@ -168,7 +168,7 @@ static void compress_file(struct tl_compressor *c, const char *path)
 	if (err)
 		unlink(part);
 	else
-		tl_file_list__replace(c->list, path, in, part, suffix);
+		tl_file_list__replace(c->list, path, in, part);
 	close(out);
 	close(in);
 }

@@ -10,9 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void tl_file_list__init(struct tl_file_list *list)
+void tl_file_list__init(struct tl_file_list *list, const char *suffix)
 {
 	memset(list, 0, sizeof(*list));
+	list->suffix = suffix;
 	pthread_mutex_init(&list->lock, NULL);
 }
 
@@ -102,12 +103,12 @@ int tl_file_list__delete(struct tl_file_list *list, const char *path)
 	return err;
 }
 
-void tl_file_list__make_way(struct tl_file_list *list, const char *path, const char *suffix)
+void tl_file_list__make_way(struct tl_file_list *list, const char *path)
 {
 	char compressed[PATH_MAX + 8];
 	struct stat st;
 
-	snprintf(compressed, sizeof(compressed), "%s%s", path, suffix);
+	snprintf(compressed, sizeof(compressed), "%s%s", path, list->suffix);
 	pthread_mutex_lock(&list->lock);
 	if (!lstat(path, &st) && S_ISREG(st.st_mode))
 		unlink(path);
@@ -126,14 +127,13 @@ static bool is_same_file(const char *path, int fd)
 	       named.st_dev == open.st_dev;
 }
 
-int tl_file_list__replace(struct tl_file_list *list, const char *path, int fd, const char *part,
-			  const char *suffix)
+int tl_file_list__replace(struct tl_file_list *list, const char *path, int fd, const char *part)
 {
 	char compressed[PATH_MAX + 8];
 	int err = 0;
 	uint32_t i;
 
-	snprintf(compressed, sizeof(compressed), "%s%s", path, suffix);
+	snprintf(compressed, sizeof(compressed), "%s%s", path, list->suffix);
 	pthread_mutex_lock(&list->lock);
 	i = find(list, path);
 	if (!is_same_file(path, fd)) {

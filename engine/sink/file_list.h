@@ -24,9 +24,10 @@ struct tl_file_list {
 	uint32_t count;
 	uint32_t capacity;
 	uint64_t deleted;
+	const char *suffix; /* of compressed files; "" for none */
 };
 
-void tl_file_list__init(struct tl_file_list *list);
+void tl_file_list__init(struct tl_file_list *list, const char *suffix);
 void tl_file_list__fini(struct tl_file_list *list);
 
 /* Takes a name up, or moves it to the end when it is there (a name used again). 0 or -ENOMEM. */
@@ -42,13 +43,12 @@ int tl_file_list__delete(struct tl_file_list *list, const char *path);
  * Before `path` is opened for writing: removes what an earlier round left under that name, also
  * in compressed form (`suffix`), so that a compressor at work keeps the old inode to itself.
  */
-void tl_file_list__make_way(struct tl_file_list *list, const char *path, const char *suffix);
+void tl_file_list__make_way(struct tl_file_list *list, const char *path);
 
 /*
- * `part` becomes `path` + `suffix` and the original, open as `fd`, goes; unless it has been deleted
- * or replaced meanwhile: then `part` goes. 0 or -errno.
+ * `part` becomes `path` with the suffix and the original, open as `fd`, goes; unless it has been
+ * deleted or replaced meanwhile: then `part` goes. 0 or -errno.
  */
-int tl_file_list__replace(struct tl_file_list *list, const char *path, int fd, const char *part,
-			  const char *suffix);
+int tl_file_list__replace(struct tl_file_list *list, const char *path, int fd, const char *part);
 
 #endif

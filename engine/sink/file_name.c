@@ -6,7 +6,6 @@
 #include "file_name.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -58,43 +57,47 @@ static bool has_counter(const struct tl_recorder_opts *opts)
 	return opts->naming == TL_NAME_TCPDUMP || opts->rotate.bytes || opts->rotate.packets;
 }
 
-static int with_counter(const struct tl_recorder_opts *opts, const struct tl_file_key *key,
-			const char *name, char *ret_path, size_t bytes)
+static int append_counter(const struct tl_recorder_opts *opts, const struct tl_file_key *key,
+			  char *path, size_t bytes)
 {
 	/* -G -W ends after that many files; only -C -W is a ring with padded counters */
 	int digits = opts->stop_after_files ? 0 : counter_digits(opts->rotate.files);
+	size_t used = strlen(path);
 
 	if (!has_counter(opts) || (!key->counter && !digits))
-		return copy(ret_path, bytes, "%s", name);
-	return copy(ret_path, bytes, "%s%0*llu", name, digits, (unsigned long long)key->counter);
+		return 0;
+	return copy(path + used, bytes - used, "%0*llu", digits, (unsigned long long)key->counter);
 }
 
 int tl_file_name__format(const struct tl_recorder_opts *opts, const struct tl_file_key *key,
 			 char *ret_path, size_t bytes)
 {
 	time_t seconds = (time_t)(key->now_ns / 1000000000ull);
-	size_t stem = stem_bytes(opts->path);
-	char text[PATH_MAX];
+	int stem = (int)stem_bytes(opts->path);
+	char text[32];
 	struct tm tm;
+	int err;
 
 	if (!opts->path[0])
 		return -EINVAL;
 	localtime_r(&seconds, &tm);
 	switch (opts->naming) {
-	case TL_NAME_TCPDUMP:
-		return with_counter(opts, key, opts->path, ret_path, bytes);
 	case TL_NAME_DUMPCAP:
 		strftime(text, sizeof(text), "%Y%m%d%H%M%S", &tm);
-		return copy(ret_path, bytes, "%.*s_%05u_%s%s", (int)stem, opts->path,
+		return copy(ret_path, bytes, "%.*s_%05u_%s%s", stem, opts->path,
 			    (unsigned)(key->number % NUMBERS_MAX), text, opts->path + stem);
 	case TL_NAME_STRFTIME:
-		if (!strftime(text, sizeof(text), opts->path, &tm))
+		if (!strftime(ret_path, bytes, opts->path, &tm))
 			return -ENAMETOOLONG;
-		return with_counter(opts, key, text, ret_path, bytes);
+		return append_counter(opts, key, ret_path, bytes);
+	case TL_NAME_TCPDUMP:
 	case TL_NAME_SINGLE:
 		break;
 	}
-	return copy(ret_path, bytes, "%s", opts->path);
+	err = copy(ret_path, bytes, "%s", opts->path);
+	if (!err && opts->naming == TL_NAME_TCPDUMP)
+		err = append_counter(opts, key, ret_path, bytes);
+	return err;
 }
 
 /* What strftime(3) can make of one conversion, as narrow as may be: matching files get deleted. */

@@ -91,7 +91,7 @@ static int open_file(struct tl_writer *w, const struct tl_file_key *key)
 		;
 	apply_retention(w);
 	if (opts->compress != TL_COMPRESS_NONE)
-		tl_file_list__make_way(&w->files, w->path, tl_compressor__suffix(opts->compress));
+		tl_file_list__make_way(&w->files, w->path);
 	err = tl_disk__open(&w->disk, w->path);
 	if (err)
 		return err;
@@ -362,7 +362,7 @@ int tl_writer__create(const struct tl_recorder_opts *opts, const struct tl_file_
 		w->disk.fd = -1;
 		sem_init(&w->wake, 0, 0);
 		pthread_mutex_init(&w->error_lock, NULL);
-		tl_file_list__init(&w->files);
+		tl_file_list__init(&w->files, tl_compressor__suffix((int)opts->compress));
 		err = init_writer(w, first, &what);
 	}
 	if (err) {
