@@ -15,7 +15,7 @@
 
 #include "tapline/record.h"
 
-#define TL_FINDINGS_MAX 4096
+#define TL_FINDINGS_MAX	    4096
 #define TL_FINDING_QUIET_NS 300000000000ull /* 5 min */
 
 struct tl_findings;
