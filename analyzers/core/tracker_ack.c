@@ -208,6 +208,14 @@ static void take_window(struct tl_look *look)
 	d->flags |= TL_DIRECTION_WINDOW;
 }
 
+/* What answers a SYN but does not ACK it is of an older connection (RFC 9293, 3.10.7.3). */
+static bool is_of_older_connection(const struct tl_direction *p, uint32_t ack)
+{
+	return tl_direction__is(p, TL_DIRECTION_SYN) &&
+	       !(p->flags & (TL_DIRECTION_TALKED | TL_DIRECTION_ACKED)) &&
+	       p->next_seq == p->base_seq + 1 && ack != p->next_seq;
+}
+
 void tl_look__ack(struct tl_look *look)
 {
 	const struct tl_layers *l = look->l;
@@ -215,7 +223,8 @@ void tl_look__ack(struct tl_look *look)
 	uint32_t was_una = p->una;
 	bool news;
 
-	if (!(l->tcp_flags & TL_TCP_ACK) || l->tcp_flags & TL_TCP_RST) {
+	if (!(l->tcp_flags & TL_TCP_ACK) || l->tcp_flags & TL_TCP_RST ||
+	    is_of_older_connection(p, l->ack)) {
 		take_window(look);
 		return;
 	}

@@ -438,6 +438,8 @@ void tl_look__bytes(struct tl_look *look)
 		take_syn(look);
 	else if (!tl_direction__is(d, TL_DIRECTION_SEEN))
 		take_base(look, start);
+	if (!syn)
+		d->flags |= TL_DIRECTION_TALKED;
 	look->segment->relative_seq = l->seq - d->base_seq;
 	if (l->payload_bytes > d->largest)
 		d->largest =

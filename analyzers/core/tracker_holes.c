@@ -6,15 +6,18 @@
 #include "core/tracker_tcp.h"
 
 #define MISSED_AFTER_NS 1000000000ull
+#define MSS_USUAL	1460u
 
 static void count_missed(struct tl_look *look, struct tl_direction *d, uint32_t bytes)
 {
+	uint32_t segment = d->largest ? d->largest : MSS_USUAL;
+
 	if (!bytes)
 		return;
 	d->pending_missed += bytes;
 	look->totals->missed_bytes += bytes;
 	/* Rare enough for a division. */
-	look->totals->missed_segments += d->largest ? (bytes + d->largest - 1u) / d->largest : 1;
+	look->totals->missed_segments += (bytes + segment - 1) / segment;
 }
 
 /*

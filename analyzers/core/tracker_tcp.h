@@ -23,18 +23,19 @@
 #define TL_MARKS 8 /* times of new bytes remembered */
 
 enum tl_direction_flag {
-	TL_DIRECTION_SEEN = 1u << 0,   /* a packet of it was seen */
-	TL_DIRECTION_BASED = 1u << 1,  /* base_seq and next_seq are known */
-	TL_DIRECTION_ACKED = 1u << 2,  /* una is known */
-	TL_DIRECTION_SYN = 1u << 3,    /* its SYN was seen */
-	TL_DIRECTION_WSCALE = 1u << 4, /* which carried a window scale */
-	TL_DIRECTION_FIN = 1u << 5,    /* its FIN was seen; it is the byte before fin_end */
-	TL_DIRECTION_TIMED = 1u << 6,  /* timed_* await an ACK */
-	TL_DIRECTION_TSVAL = 1u << 7,  /* tsval is known */
-	TL_DIRECTION_WINDOW = 1u << 8, /* it advertised a window */
-	TL_DIRECTION_PROBED = 1u << 9, /* probe_end: a byte sent into a shut window */
-	TL_DIRECTION_DOUBT = 1u << 10, /* the last unit missed may have been its FIN */
-	TL_DIRECTION_GROWN = 1u << 11, /* a gibibyte and more above base_seq */
+	TL_DIRECTION_SEEN = 1u << 0,	/* a packet of it was seen */
+	TL_DIRECTION_BASED = 1u << 1,	/* base_seq and next_seq are known */
+	TL_DIRECTION_ACKED = 1u << 2,	/* una is known */
+	TL_DIRECTION_SYN = 1u << 3,	/* its SYN was seen */
+	TL_DIRECTION_WSCALE = 1u << 4,	/* which carried a window scale */
+	TL_DIRECTION_FIN = 1u << 5,	/* its FIN was seen; it is the byte before fin_end */
+	TL_DIRECTION_TIMED = 1u << 6,	/* timed_* await an ACK */
+	TL_DIRECTION_TSVAL = 1u << 7,	/* tsval is known */
+	TL_DIRECTION_WINDOW = 1u << 8,	/* it advertised a window */
+	TL_DIRECTION_PROBED = 1u << 9,	/* probe_end: a byte sent into a shut window */
+	TL_DIRECTION_DOUBT = 1u << 10,	/* the last unit missed may have been its FIN */
+	TL_DIRECTION_GROWN = 1u << 11,	/* a gibibyte and more above base_seq */
+	TL_DIRECTION_TALKED = 1u << 12, /* it sent more than a SYN or a RST */
 };
 
 struct tl_mark {

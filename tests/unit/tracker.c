@@ -341,3 +341,29 @@ Test(tracker, blames_the_mirror_for_what_it_drops)
 		check_drops(0.05, &stacks[k]);
 	}
 }
+
+Test(tracker, accuses_the_network_of_retransmissions_alone)
+{
+	for (size_t k = 0; k < STACKS; k++) {
+		struct score *score = calloc(1, sizeof(*score));
+		uint32_t called = 0, truly = 0;
+
+		for (size_t n = 0; n < NETWORKS; n++) {
+			struct scene scene = { .network = &networks[n],
+					       .stack = &stacks[k],
+					       .mirror = { .dropped = 0.02 } };
+
+			play(&scene, score);
+		}
+		/* Which of them is not asked here: the mirror may have dropped the original. */
+		for (uint32_t t = 0; t < VERDICTS; t++)
+			for (uint32_t v = TL_VERDICT_LOST_BEFORE; v <= TL_VERDICT_SPURIOUS; v++) {
+				called += score->said[t][v];
+				truly += is_loss((uint8_t)t) ? score->said[t][v] : 0;
+			}
+		cr_expect_gt(called, 1000);
+		cr_expect(truly >= LEAST * called, "%s: %u of %u were retransmissions",
+			  stacks[k].name, truly, called);
+		free(score);
+	}
+}
