@@ -5,8 +5,8 @@
 
 int cmd_capture(int argc, char **argv);
 int cmd_diagnose(int argc, char **argv);
-int cmd_check(int argc, char **argv) __attribute__((weak));
-int cmd_flows(int argc, char **argv) __attribute__((weak));
+int cmd_check(int argc, char **argv);
+int cmd_flows(int argc, char **argv);
 int cmd_repair(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 

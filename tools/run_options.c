@@ -347,6 +347,7 @@ void run_options__to_engine(const struct run_options *o, struct tl_engine_opts *
 		.cpu = -1,
 		.application = "tapline " TAPLINE_VERSION,
 		.owner = o->user,
+		.may_wait = o->files.count > 0,
 	};
 	ret_recorder->compress = o->compress;
 	ret_recorder->io = o->io;

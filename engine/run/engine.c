@@ -316,7 +316,11 @@ static int outcome(struct tl_engine *engine, struct tl_error *ret_error)
 	why = engine->live ? NULL : tl_source_file__error(engine->sources[0]);
 	if (!why)
 		return 0;
-	snprintf(ret_error->what, sizeof(ret_error->what), "%s", why);
+	if (engine->opts.file_count == 1)
+		snprintf(ret_error->what, sizeof(ret_error->what), "%.100s: %s",
+			 engine->opts.files[0], why);
+	else
+		snprintf(ret_error->what, sizeof(ret_error->what), "%s", why);
 	return -EBADMSG;
 }
 

@@ -13,9 +13,6 @@
 #include "run.h"
 #include "tapline/topology.h"
 
-/* Until the AF_XDP source is there: a run that asks for it is told so. */
-#pragma weak tl_source_afxdp__create
-
 static int fail(struct tl_error *ret_error, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -149,8 +146,8 @@ static int open_with(struct tl_engine *engine, const char *backend, create_fn *c
 	return err;
 }
 
-/* What only a kernel program can do is asked of AF_XDP; the rest is AF_PACKET's unless asked. */
-static bool prefers_xdp(const struct tl_engine_opts *o)
+/* What only the XDP program can do: AF_PACKET would take every packet whole. */
+static bool needs_xdp(const struct tl_engine_opts *o)
 {
 	return o->sample > 1 || o->sample_flows > 1 || o->headers_only || o->cutoff_bytes;
 }
@@ -158,20 +155,13 @@ static bool prefers_xdp(const struct tl_engine_opts *o)
 static int open_backend(struct tl_engine *engine, struct tl_error *ret_error)
 {
 	enum tl_backend backend = engine->opts.backend;
-	struct tl_error xdp_error;
-	int err;
 
-	if (backend == TL_BACKEND_AFXDP ||
-	    (backend == TL_BACKEND_AUTO && prefers_xdp(&engine->opts))) {
-		err = open_with(engine, "afxdp", tl_source_afxdp__create, &xdp_error);
-		if (!err)
-			return 0;
-		if (backend == TL_BACKEND_AFXDP) {
-			*ret_error = xdp_error;
-			return err;
-		}
-		engine__note(engine, "AF_XDP is not used: %s", xdp_error.what);
-	}
+	if (backend == TL_BACKEND_AFPACKET && needs_xdp(&engine->opts))
+		return fail(ret_error, -EINVAL,
+			    "--backend afpacket: --sample, --sample-flows, --headers-only and "
+			    "--cutoff need AF_XDP; leave --backend away");
+	if (backend == TL_BACKEND_AFXDP || needs_xdp(&engine->opts))
+		return open_with(engine, "afxdp", tl_source_afxdp__create, ret_error);
 	return open_with(engine, "afpacket", tl_source_afpacket__create, ret_error);
 }
 
@@ -203,8 +193,22 @@ int engine__open_live(struct tl_engine *engine, struct tl_error *ret_error)
 	return open_backend(engine, ret_error);
 }
 
+/* Does the program ask for what only a socket knows (direction, interface)? */
+static bool needs_interface(const struct tl_filter *filter)
+{
+	size_t count;
+	const struct sock_filter *insns = tl_filter__classic(filter, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (BPF_CLASS(insns[i].code) == BPF_LD && BPF_MODE(insns[i].code) == BPF_ABS &&
+		    insns[i].k >= (uint32_t)SKF_AD_OFF)
+			return true;
+	return false;
+}
+
 int engine__open_files(struct tl_engine *engine, struct tl_error *ret_error)
 {
+	struct tl_error error = { "" };
 	const struct tl_engine_opts *o = &engine->opts;
 	struct tl_source_file_opts opts = {
 		.paths = o->files,
@@ -222,10 +226,18 @@ int engine__open_files(struct tl_engine *engine, struct tl_error *ret_error)
 	if (err)
 		return err;
 	opts.filter = tl_filter__keeps_all(engine->filter) ? NULL : engine->filter;
+	if (needs_interface(engine->filter))
+		return fail(ret_error, -EINVAL,
+			    "%.160s: inbound and outbound are known live only; use -i",
+			    engine->opts.filter);
 	snprintf(engine->mode, sizeof(engine->mode), "file");
-	err = tl_source_file__create(&opts, ret_error, &engine->sources[0]);
+	err = tl_source_file__create(&opts, &error, &engine->sources[0]);
 	if (!err)
 		engine->source_count = 1;
+	else if (o->file_count == 1)
+		fail(ret_error, err, "%.120s: %s", o->files[0], error.what);
+	else
+		*ret_error = error;
 	return err;
 }
 
