@@ -133,14 +133,15 @@ void tl_words__count(uint64_t n, char ret_text[32])
 void tl_words__duration(uint64_t ns, char ret_text[32])
 {
 	uint64_t s = ns / NS_PER_S;
+	uint64_t tenths = (ns + NS_PER_S / 20) / (NS_PER_S / 10);
 
 	if (ns < 1000000)
 		snprintf(ret_text, 32, "%" PRIu64 " us", ns / 1000);
 	else if (ns < NS_PER_S)
 		snprintf(ret_text, 32, "%" PRIu64 " ms", ns / 1000000);
 	else if (s < 120)
-		snprintf(ret_text, 32, "%" PRIu64 ".%u s", s,
-			 (unsigned int)(ns % NS_PER_S / 100000000));
+		snprintf(ret_text, 32, "%" PRIu64 ".%u s", tenths / 10,
+			 (unsigned int)(tenths % 10));
 	else if (s < 7200)
 		snprintf(ret_text, 32, "%" PRIu64 " min %u s", s / 60, (unsigned int)(s % 60));
 	else
