@@ -2,10 +2,10 @@
 /*
  * What happens to a packet before user space sees it, in the driver's receive path:
  *
- *    NIC queue ─► tl_xdp_entry ─ received ──┬─(no filter)────────────┐
- *                      tail call            ▼                        │
- *                 ┌─ FILTER: generated ─ keeps ─tail call─► KEEP ◄───┘
- *                 └───────── rejects ─tail call─► FILTERED: drop
+ *    NIC queue ─► tl_xdp_entry: received ──(no filter)──────────┐
+ *                      │ tail call                             ▼
+ *                      └─► FILTER, generated ── keeps ──────► KEEP
+ *                                     └──────── rejects ────► FILTERED: drop
  *
  *    KEEP:  1 in N? ─► flow 1 in N? ─► within the flow's first bytes? ─► cut to length
  *           ─► metadata in front: time, wire length ─► the AF_XDP socket of the queue
@@ -187,10 +187,10 @@ static __always_inline int deliver(struct xdp_md *ctx, struct tl_xdp_count *coun
 static __always_inline __u64 *decide_by_flow(struct xdp_md *ctx, struct tl_xdp_count *count,
 					     struct tl_xdp_meta *meta)
 {
-	struct walk w = { .ctx = ctx, .seed = tl_xdp_config.seed };
+	struct walk w = { .seed = tl_xdp_config.seed };
 	__u64 flow;
 
-	walk_packet(&w);
+	walk_packet(ctx, &w);
 	if (!w.headers) /* no IP: no flow, and no end of the headers */
 		return 0;
 	meta->owner = (__u32)(walk_hash_addresses(&w) >> 32);
@@ -206,7 +206,8 @@ static __always_inline __u64 *decide_by_flow(struct xdp_md *ctx, struct tl_xdp_c
 	return 0;
 }
 
-static __always_inline int keep(struct xdp_md *ctx)
+SEC("xdp.frags")
+int tl_xdp_keep(struct xdp_md *ctx)
 {
 	struct tl_xdp_count *count = counters(ctx);
 	struct tl_xdp_meta meta = { 0 };
@@ -241,13 +242,8 @@ int tl_xdp_entry(struct xdp_md *ctx)
 	count->received++;
 	count->received_bytes += bpf_xdp_get_buff_len(ctx);
 	bpf_tail_call(ctx, &tl_xdp_stages, TL_XDP_STAGE_FILTER);
-	return keep(ctx);
-}
-
-SEC("xdp.frags")
-int tl_xdp_keep(struct xdp_md *ctx)
-{
-	return keep(ctx);
+	bpf_tail_call(ctx, &tl_xdp_stages, TL_XDP_STAGE_KEEP);
+	return XDP_ABORTED; /* not reached: it is there from the start to the end */
 }
 
 SEC("xdp.frags")

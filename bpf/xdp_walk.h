@@ -30,7 +30,6 @@ enum { /* what is at `at`: an IP protocol below 256, one of these, or an EtherTy
 enum walk_fragment { WALK_WHOLE = 0, WALK_FRAGMENT_FIRST, WALK_FRAGMENT_LATER };
 
 struct walk {
-	struct xdp_md *ctx;
 	__u64 seed;
 	__u64 src; /* innermost addresses, mixed with the seed */
 	__u64 dst;
@@ -46,9 +45,10 @@ struct walk {
 	__u8 is_quote; /* inside an ICMP error */
 };
 
-static __always_inline int walk_load(struct walk *w, __u32 offset, void *to, __u32 bytes)
+static __always_inline int walk_load(struct xdp_md *ctx, const struct walk *w, __u32 offset,
+				     void *to, __u32 bytes)
 {
-	return (int)bpf_xdp_load_bytes(w->ctx, w->at + offset, to, bytes);
+	return (int)bpf_xdp_load_bytes(ctx, w->at + offset, to, bytes);
 }
 
 static __always_inline __u64 mix(__u64 v)
@@ -92,7 +92,7 @@ static __always_inline void note_fragment(struct walk *w, __u32 id, int is_first
 	w->piece = mix(w->src ^ mix(w->dst + id));
 }
 
-static __noinline int step_ipv4(struct walk *w)
+static __noinline int step_ipv4(struct xdp_md *ctx, struct walk *w)
 {
 	struct {
 		__u8 version_ihl, tos;
@@ -103,7 +103,7 @@ static __noinline int step_ipv4(struct walk *w)
 	} ip;
 	__u16 fragment;
 
-	if (walk_load(w, 0, &ip, sizeof(ip)) || ip.version_ihl >> 4 != 4 ||
+	if (walk_load(ctx, w, 0, &ip, sizeof(ip)) || ip.version_ihl >> 4 != 4 ||
 	    (ip.version_ihl & 15) < 5)
 		return -1;
 	enter_ip(w, mix(ip.src ^ w->seed), mix(ip.dst ^ w->seed));
@@ -117,7 +117,7 @@ static __noinline int step_ipv4(struct walk *w)
 	return fragment & 0x1fff ? -1 : 0;
 }
 
-static __noinline int step_ipv6(struct walk *w)
+static __noinline int step_ipv6(struct xdp_md *ctx, struct walk *w)
 {
 	struct {
 		__be32 version;
@@ -126,7 +126,7 @@ static __noinline int step_ipv6(struct walk *w)
 		__u64 src[2], dst[2];
 	} ip;
 
-	if (walk_load(w, 0, &ip, sizeof(ip)) || (bpf_ntohl(ip.version) >> 28) != 6)
+	if (walk_load(ctx, w, 0, &ip, sizeof(ip)) || (bpf_ntohl(ip.version) >> 28) != 6)
 		return -1;
 	enter_ip(w, mix(mix(ip.src[0] ^ w->seed) ^ ip.src[1]),
 		 mix(mix(ip.dst[0] ^ w->seed) ^ ip.dst[1]));
@@ -138,12 +138,12 @@ static __noinline int step_ipv6(struct walk *w)
 }
 
 /* Extension headers of IPv6 (and AH) that lie between the addresses and the transport header. */
-static __noinline int step_extension(struct walk *w)
+static __noinline int step_extension(struct xdp_md *ctx, struct walk *w)
 {
 	__u8 h[8];
 	__u32 kind = w->next;
 
-	if (walk_load(w, 0, h, sizeof(h)))
+	if (walk_load(ctx, w, 0, h, sizeof(h)))
 		return -1;
 	w->next = h[0];
 	w->proto = h[0];
@@ -160,13 +160,13 @@ static __noinline int step_extension(struct walk *w)
 }
 
 /* GRE (RFC 2784, 2890), with ERSPAN types I, II and III (draft-foschiano-erspan). */
-static __noinline int step_gre(struct walk *w)
+static __noinline int step_gre(struct xdp_md *ctx, struct walk *w)
 {
 	__be16 head[2];
 	__u16 flags, type;
 	__u8 erspan[12];
 
-	if (walk_load(w, 0, head, sizeof(head)))
+	if (walk_load(ctx, w, 0, head, sizeof(head)))
 		return -1;
 	flags = bpf_ntohs(head[0]);
 	type = bpf_ntohs(head[1]);
@@ -181,7 +181,7 @@ static __noinline int step_gre(struct walk *w)
 		w->next = NEXT_ETHERNET;
 	}
 	if (type == 0x22eb) {
-		if (walk_load(w, 0, erspan, sizeof(erspan)))
+		if (walk_load(ctx, w, 0, erspan, sizeof(erspan)))
 			return -1;
 		w->at += erspan[11] & 1 ? 20 : 12; /* O: a platform-specific subheader follows */
 		w->next = NEXT_ETHERNET;
@@ -189,15 +189,15 @@ static __noinline int step_gre(struct walk *w)
 	return 0;
 }
 
-static __noinline int step_gtpu(struct walk *w)
+static __noinline int step_gtpu(struct xdp_md *ctx, struct walk *w)
 {
 	__u8 head[12];
 	__u32 skip = 8;
 
-	if (walk_load(w, 0, head, 8) || head[0] >> 5 != 1 || head[1] != 0xff)
+	if (walk_load(ctx, w, 0, head, 8) || head[0] >> 5 != 1 || head[1] != 0xff)
 		return -1;
 	if (head[0] & 7) {
-		if (walk_load(w, 0, head, sizeof(head)))
+		if (walk_load(ctx, w, 0, head, sizeof(head)))
 			return -1;
 		skip = 12;
 		if (head[0] & 4 && head[11] == 0x85) /* the PDU session container of 5G */
@@ -211,12 +211,12 @@ static __noinline int step_gtpu(struct walk *w)
 }
 
 /* Tunnels in UDP, by their registered destination ports. Anything else ends here. */
-static __noinline int step_udp(struct walk *w)
+static __noinline int step_udp(struct xdp_md *ctx, struct walk *w)
 {
 	__be16 ports[2];
 	__u8 head[4];
 
-	if (walk_load(w, 0, ports, sizeof(ports)))
+	if (walk_load(ctx, w, 0, ports, sizeof(ports)))
 		return -1;
 	w->src_port = ports[0];
 	w->dst_port = ports[1];
@@ -225,26 +225,26 @@ static __noinline int step_udp(struct walk *w)
 	switch (bpf_ntohs(ports[1])) {
 	case 4789: /* VXLAN (RFC 7348) */
 	case 8472:
-		if (walk_load(w, 0, head, sizeof(head)) || !(head[0] & 8))
+		if (walk_load(ctx, w, 0, head, sizeof(head)) || !(head[0] & 8))
 			return -1;
 		w->at += 8;
 		w->next = NEXT_ETHERNET;
 		return 0;
 	case 6081: /* Geneve (RFC 8926) */
-		if (walk_load(w, 0, head, sizeof(head)) || head[0] >> 6)
+		if (walk_load(ctx, w, 0, head, sizeof(head)) || head[0] >> 6)
 			return -1;
 		w->at += 8 + (head[0] & 0x3f) * 4u;
 		w->next = (__u32)head[2] << 8 | head[3];
 		w->next = w->next == 0x6558 ? NEXT_ETHERNET : walk_ethertype(bpf_htons(w->next));
 		return 0;
 	case 2152: /* GTP-U (TS 29.281) */
-		return step_gtpu(w);
+		return step_gtpu(ctx, w);
 	default:
 		return -1;
 	}
 }
 
-static __noinline int step_tcp(struct walk *w)
+static __noinline int step_tcp(struct xdp_md *ctx, struct walk *w)
 {
 	struct {
 		__be16 src, dst;
@@ -252,11 +252,11 @@ static __noinline int step_tcp(struct walk *w)
 		__u8 offset, flags;
 	} tcp;
 
-	if (walk_load(w, 0, &tcp, 14)) {
+	if (walk_load(ctx, w, 0, &tcp, 14)) {
 		__be16 ports[2];
 
 		/* an ICMP error need not quote more than 8 bytes */
-		if (walk_load(w, 0, ports, sizeof(ports)))
+		if (walk_load(ctx, w, 0, ports, sizeof(ports)))
 			return -1;
 		w->src_port = ports[0];
 		w->dst_port = ports[1];
@@ -272,11 +272,11 @@ static __noinline int step_tcp(struct walk *w)
 	return -1;
 }
 
-static __noinline int step_sctp(struct walk *w)
+static __noinline int step_sctp(struct xdp_md *ctx, struct walk *w)
 {
 	__be16 ports[2];
 
-	if (walk_load(w, 0, ports, sizeof(ports)))
+	if (walk_load(ctx, w, 0, ports, sizeof(ports)))
 		return -1;
 	w->src_port = ports[0];
 	w->dst_port = ports[1];
@@ -286,11 +286,11 @@ static __noinline int step_sctp(struct walk *w)
 }
 
 /* An error belongs to the flow whose packet it quotes. */
-static __noinline int step_icmp(struct walk *w)
+static __noinline int step_icmp(struct xdp_md *ctx, struct walk *w)
 {
 	__u8 type;
 
-	if (walk_load(w, 0, &type, 1))
+	if (walk_load(ctx, w, 0, &type, 1))
 		return -1;
 	w->at += 8;
 	end_headers(w);
@@ -302,7 +302,7 @@ static __noinline int step_icmp(struct walk *w)
 	return 0;
 }
 
-static __always_inline int step_ethertype(struct walk *w)
+static __always_inline int step_ethertype(struct xdp_md *ctx, struct walk *w)
 {
 	__be16 type;
 	__u8 label[4];
@@ -311,21 +311,21 @@ static __always_inline int step_ethertype(struct walk *w)
 	case 0x8100: /* 802.1Q, 802.1ad and what was used before it */
 	case 0x88a8:
 	case 0x9100:
-		if (walk_load(w, 2, &type, sizeof(type)))
+		if (walk_load(ctx, w, 2, &type, sizeof(type)))
 			return -1;
 		w->at += 4;
 		w->next = walk_ethertype(type);
 		return 0;
 	case 0x8847:
 	case 0x8848:
-		if (walk_load(w, 0, label, sizeof(label)))
+		if (walk_load(ctx, w, 0, label, sizeof(label)))
 			return -1;
 		w->at += 4;
 		if (label[2] & 1)
 			w->next = NEXT_BY_VERSION;
 		return 0;
 	case 0x8864: /* PPPoE session */
-		if (walk_load(w, 6, &type, sizeof(type)))
+		if (walk_load(ctx, w, 6, &type, sizeof(type)))
 			return -1;
 		w->at += 8;
 		w->next = type == bpf_htons(0x21)   ? 0x800
@@ -333,27 +333,27 @@ static __always_inline int step_ethertype(struct walk *w)
 						    : NEXT_DONE;
 		return 0;
 	case 0x800:
-		return step_ipv4(w);
+		return step_ipv4(ctx, w);
 	case 0x86dd:
-		return step_ipv6(w);
+		return step_ipv6(ctx, w);
 	default:
 		return -1;
 	}
 }
 
-static __always_inline int step_link(struct walk *w)
+static __always_inline int step_link(struct xdp_md *ctx, struct walk *w)
 {
 	__be16 type;
 	__u8 first;
 
 	if (w->next == NEXT_ETHERNET) {
-		if (walk_load(w, 12, &type, sizeof(type)))
+		if (walk_load(ctx, w, 12, &type, sizeof(type)))
 			return -1;
 		w->at += 14;
 		w->next = walk_ethertype(type);
 		return 0;
 	}
-	if (walk_load(w, 0, &first, 1))
+	if (walk_load(ctx, w, 0, &first, 1))
 		return -1;
 	if (first >> 4 == 4 || first >> 4 == 6) {
 		w->next = first >> 4 == 4 ? 0x800 : 0x86dd;
@@ -367,47 +367,53 @@ static __always_inline int step_link(struct walk *w)
 	return -1;
 }
 
-/* Moves past one header. Below 0: this is as deep as it goes. */
-static __always_inline int step(struct walk *w)
+/*
+ * Moves past one header. Below 0: this is as deep as it goes. Not static on purpose: the verifier
+ * then checks it once by itself, not along each of the ways that packets may be nested, which takes
+ * it seconds.
+ */
+__attribute__((noinline)) int walk_step(struct xdp_md *ctx, struct walk *w)
 {
+	if (!w) /* what the verifier wants to be sure of */
+		return -1;
 	if (IS_ETHERTYPE(w->next))
-		return step_ethertype(w);
+		return step_ethertype(ctx, w);
 	switch (w->next) {
 	case NEXT_ETHERNET:
 	case NEXT_BY_VERSION:
-		return step_link(w);
+		return step_link(ctx, w);
 	case 0: /* hop-by-hop */
 	case 43:
 	case 44:
 	case 51:
 	case 60:
 	case 135:
-		return step_extension(w);
+		return step_extension(ctx, w);
 	case 4:
-		return step_ipv4(w);
+		return step_ipv4(ctx, w);
 	case 41:
-		return step_ipv6(w);
+		return step_ipv6(ctx, w);
 	case 6:
-		return step_tcp(w);
+		return step_tcp(ctx, w);
 	case 17:
-		return step_udp(w);
+		return step_udp(ctx, w);
 	case 132:
-		return step_sctp(w);
+		return step_sctp(ctx, w);
 	case 47:
-		return step_gre(w);
+		return step_gre(ctx, w);
 	case 1:
 	case 58:
-		return step_icmp(w);
+		return step_icmp(ctx, w);
 	default:
 		return -1;
 	}
 }
 
-static __always_inline void walk_packet(struct walk *w)
+static __always_inline void walk_packet(struct xdp_md *ctx, struct walk *w)
 {
 	w->next = NEXT_ETHERNET;
 	for (int i = 0; i < WALK_STEPS; i++)
-		if (step(w))
+		if (walk_step(ctx, w))
 			break;
 }
 

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Packets of an interface through AF_XDP: see afxdp.h for the parts and the threads,
+ * tapline/source.h for the contract, bpf/xdp_capture.bpf.c for what the kernel side does.
+ *
+ * Set-up, so that no packet is received that has nowhere to go and none unfiltered:
+ *
+ *   program loaded ─ filter ─ sockets of all queues, frames offered ─ sockets in the map ─ attach
+ *
+ * The sources share all receive queues of the interface: source i of n has the queues i, i + n, …
+ * Where the NIC does not say that both directions of a flow come to one queue, packets are handed
+ * over to the source that owns the flow (afxdp_read.c).
+ *
+ * The accounting closes: what the program redirected is either taken out of a ring, still in it, or
+ * counted by the socket as dropped. After stop what is missing in that sum is counted as the
+ * kernel's.
+ *
+ * Promiscuous mode is asked for by a packet socket that receives nothing: it ends with the process.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "afxdp.h"
+#include "tapline/filter.h"
+#include "tapline/link.h"
+
+#define MODE_BYTES     128
+#define FRAMES_DEFAULT 16384u /* 64 MiB: 1 ms of a 10 Gbit/s link's smallest packets is 14880 */
+#define FRAMES_MIN     2048u
+#define FRAMES_MAX     (1u << 19)
+
+/* --- operations ---------------------------------------------------------------------------- */
+
+static uint64_t watermark(struct tl_source *source)
+{
+	return tl_load_relaxed(&((struct afxdp *)source)->watermark_ns);
+}
+
+static int add_queue_stats(const struct afxdp *s, const struct afxdp_queue *q,
+			   struct tl_source_stats *sum)
+{
+	struct xdp_statistics drops;
+	struct tl_xdp_count count;
+	uint64_t empty, lost = tl_load_relaxed(&q->lost), taken;
+	int err = afxdp_queue__drops(q, &drops);
+
+	if (!err)
+		err = tl_xdp_program__stats(s->group->program, q->index, &count);
+	if (err)
+		return err;
+	/* A packet without a frame is counted twice: as dropped, and by the fill ring. */
+	empty = drops.rx_fill_ring_empty_descs;
+	if (empty > drops.rx_dropped)
+		empty = drops.rx_dropped;
+	sum->received += count.received;
+	sum->received_bytes += count.received_bytes;
+	sum->filtered += count.filtered;
+	sum->sampled_out += count.sampled_out;
+	sum->cut_off += count.cut_off;
+	sum->dropped.ring_full += drops.rx_ring_full;
+	sum->dropped.fill_empty += empty;
+	sum->dropped.kernel +=
+		drops.rx_dropped - empty + count.no_socket + count.no_metadata + lost;
+	sum->captured_bytes += tl_load_relaxed(&q->captured_bytes);
+	sum->captured += count.redirected - drops.rx_ring_full - drops.rx_dropped - lost;
+	if (!tl_load_acquire(&s->drained))
+		return 0;
+	/* All that was to come has come. */
+	taken = tl_load_relaxed(&q->taken);
+	lost += drops.rx_ring_full + drops.rx_dropped + taken;
+	if (count.redirected > lost) {
+		sum->dropped.kernel += count.redirected - lost;
+		sum->captured -= count.redirected - lost;
+	}
+	return 0;
+}
+
+static int stats(struct tl_source *source, struct tl_source_stats *ret_stats)
+{
+	struct afxdp *s = (struct afxdp *)source;
+	struct afxdp_group *g = s->group;
+	struct tl_source_stats sum = { 0 };
+	uint64_t nic, user_filtered = tl_load_relaxed(&s->user_filtered);
+	int err = 0;
+
+	for (uint32_t i = s->index; i < g->queue_count && !err; i += g->source_count)
+		err = add_queue_stats(s, &g->queues[i], &sum);
+	if (err)
+		return err;
+	sum.filtered += user_filtered;
+	sum.captured -= user_filtered;
+	/* the interface's own counter goes to one of its sources */
+	if (!s->index && !tl_link__nic_drops(g->interface, &nic) && nic > g->nic_drops_at_start) {
+		sum.dropped.nic = nic - g->nic_drops_at_start;
+		sum.received += sum.dropped.nic;
+	}
+	*ret_stats = sum;
+	return 0;
+}
+
+/* One stop is a stop of the interface: the program is taken off. */
+static int stop(struct tl_source *source)
+{
+	struct afxdp_group *g = ((struct afxdp *)source)->group;
+
+	pthread_mutex_lock(&g->lock);
+	if (!g->stopped) {
+		tl_xdp_program__detach(g->program);
+		tl_store_release(&g->stopped, 1);
+	}
+	pthread_mutex_unlock(&g->lock);
+	return 0;
+}
+
+/* A filter that keeps everything (NULL), or a copy of one; owned by the caller. */
+static int copy_filter(const struct tl_filter *filter, struct tl_filter **ret_copy)
+{
+	const struct sock_filter *insns;
+	size_t count;
+
+	if (!filter || tl_filter__expression(filter)[0])
+		return tl_filter__compile(filter ? tl_filter__expression(filter) : "",
+					  TL_LINKTYPE_ETHERNET, TL_SNAPLEN_DEFAULT, NULL, ret_copy);
+	insns = tl_filter__classic(filter, &count);
+	return tl_filter__from_classic(insns, count, TL_LINKTYPE_ETHERNET, ret_copy);
+}
+
+/* For each source's poll to take. */
+static int offer_user_filter(struct afxdp_group *g, const struct tl_filter *filter)
+{
+	for (uint32_t i = 0; i < g->source_count; i++) {
+		struct afxdp *s = g->sources[i];
+		struct tl_filter *copy;
+		int err = copy_filter(filter, &copy);
+
+		if (err)
+			return err;
+		tl_filter__destroy(__atomic_exchange_n(&s->new_filter, copy, __ATOMIC_ACQ_REL));
+	}
+	return 0;
+}
+
+/*
+ * In the kernel; where that is not possible any more (capabilities were given up) or not at all (a
+ * filter too long for the verifier), in user space. For all sources of the interface at once.
+ */
+static int set_filter(struct tl_source *source, const struct tl_filter *filter)
+{
+	struct afxdp_group *g = ((struct afxdp *)source)->group;
+	int err;
+
+	pthread_mutex_lock(&g->lock);
+	err = tl_xdp_program__set_filter(g->program, filter);
+	if (!err) {
+		err = offer_user_filter(g, NULL);
+	} else {
+		/* the other way round: both filters, then the new one */
+		err = offer_user_filter(g, filter);
+		if (!err)
+			err = tl_xdp_program__set_filter(g->program, NULL);
+	}
+	pthread_mutex_unlock(&g->lock);
+	return err;
+}
+
+static int fill_percent(struct tl_source *source)
+{
+	const struct afxdp *s = (const struct afxdp *)source;
+	int most = 0;
+
+	for (uint32_t i = s->index; i < s->group->queue_count; i += s->group->source_count) {
+		int percent = afxdp_queue__fill_percent(&s->group->queues[i]);
+
+		if (percent > most)
+			most = percent;
+	}
+	return most;
+}
+
+static void destroy_rings(struct afxdp_group *g)
+{
+	for (uint32_t i = 0; g->packets && i < g->source_count * g->source_count; i++)
+		tl_spsc__fini(&g->packets[i]);
+	for (uint32_t i = 0; g->returns && i < g->source_count * g->source_count; i++)
+		tl_spsc__fini(&g->returns[i]);
+	free(g->packets);
+	free(g->returns);
+}
+
+static void destroy_group(struct afxdp_group *g)
+{
+	tl_xdp_program__destroy(g->program);
+	for (uint32_t i = 0; g->queues && i < g->queue_count; i++)
+		afxdp_queue__destroy(&g->queues[i]);
+	destroy_rings(g);
+	if (g->promiscuous_fd >= 0)
+		close(g->promiscuous_fd);
+	if (g->control_fd >= 0)
+		close(g->control_fd);
+	pthread_mutex_destroy(&g->lock);
+	free(g->queues);
+	free(g->sources);
+	free(g);
+}
+
+static void free_source(struct afxdp *s)
+{
+	if (s->wake_fd >= 0)
+		close(s->wake_fd);
+	tl_filter__destroy(s->user_filter);
+	tl_filter__destroy(s->new_filter);
+	free(s->inflight);
+	free(s->jumbo_area);
+	free(s->jumbo_free);
+	free(s);
+}
+
+/* Others may still hold packets of this source: its memory goes with the last one. */
+static void destroy(struct tl_source *source)
+{
+	struct afxdp_group *g = ((struct afxdp *)source)->group;
+
+	stop(source);
+	tl_store_release(&((struct afxdp *)source)->drained, 1);
+	if (--g->live)
+		return;
+	for (uint32_t i = 0; i < g->source_count; i++)
+		if (g->sources[i])
+			free_source(g->sources[i]);
+	destroy_group(g);
+}
+
+static const struct tl_source_ops operations = {
+	.name = "afxdp",
+	.poll = afxdp_read__poll,
+	.wait = afxdp_read__wait,
+	.watermark = watermark,
+	.stats = stats,
+	.stop = stop,
+	.set_filter = set_filter,
+	.fill_percent = fill_percent,
+	.destroy = destroy,
+};
+
+/* --- may we? ------------------------------------------------------------------------------- */
+
+static int fail(struct tl_error *ret_error, int err, const char *name, const char *why)
+{
+	snprintf(ret_error->what, sizeof(ret_error->what), "%s: %s", name, why);
+	return err;
+}
+
+/* An address of the interface that its host uses, in `ret_text`; false when there is none. */
+static bool host_address(const char *name, char *ret_text, size_t bytes)
+{
+	struct ifaddrs *list, *a;
+	bool found = false;
+
+	if (getifaddrs(&list))
+		return false;
+	for (a = list; a && !found; a = a->ifa_next) {
+		if (!a->ifa_addr || strcmp(a->ifa_name, name))
+			continue;
+		if (a->ifa_addr->sa_family == AF_INET) {
+			const struct sockaddr_in *in = (const struct sockaddr_in *)a->ifa_addr;
+
+			found = inet_ntop(AF_INET, &in->sin_addr, ret_text, (socklen_t)bytes);
+		} else if (a->ifa_addr->sa_family == AF_INET6) {
+			const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a->ifa_addr;
+
+			/* every interface that is up has one of these */
+			if (!IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
+				found = inet_ntop(AF_INET6, &in6->sin6_addr, ret_text,
+						  (socklen_t)bytes);
+		}
+	}
+	freeifaddrs(list);
+	return found;
+}
+
+static int check_link(const struct tl_source_live_opts *opts, struct tl_error *ret_error,
+		      struct tl_link_info *ret_link)
+{
+	char address[INET6_ADDRSTRLEN], text[200], names[160];
+	int err;
+
+	if (opts->xdp == TL_XDP_OFF)
+		return fail(ret_error, -EOPNOTSUPP, opts->interface,
+			    "AF_XDP needs XDP, which --xdp off rules out");
+	err = tl_link__read(opts->interface, ret_link);
+	if (err == -ENODEV) {
+		tl_link__list(names, sizeof(names));
+		snprintf(text, sizeof(text), "no such interface; interfaces here: %.150s", names);
+		return fail(ret_error, err, opts->interface, text);
+	}
+	if (err)
+		return fail(ret_error, err, opts->interface, strerror(-err));
+	if (!ret_link->up)
+		return fail(ret_error, -ENETDOWN, opts->interface, "the interface is down");
+	if (ret_link->linktype != TL_LINKTYPE_ETHERNET || ret_link->arp_type == 772 /* loopback */)
+		return fail(ret_error, -EOPNOTSUPP, opts->interface,
+			    "AF_XDP is for Ethernet interfaces; use --backend afpacket");
+	if (opts->xdp == TL_XDP_AUTO && host_address(opts->interface, address, sizeof(address))) {
+		snprintf(text, sizeof(text),
+			 "this host uses it (address %s), and AF_XDP would take its packets away; "
+			 "use --backend afpacket, or --xdp native to do it anyway",
+			 address);
+		return fail(ret_error, -EOPNOTSUPP, opts->interface, text);
+	}
+	return 0;
+}
+
+/* --- creation ------------------------------------------------------------------------------ */
+
+static uint32_t frame_count(const struct tl_source_live_opts *opts)
+{
+	uint64_t wanted =
+		opts->buffer_bytes ? opts->buffer_bytes / AFXDP_FRAME_BYTES : FRAMES_DEFAULT;
+	uint32_t count = FRAMES_MIN;
+
+	while (count < wanted && count < FRAMES_MAX)
+		count *= 2;
+	return count;
+}
+
+static struct afxdp_group *allocate_group(const struct tl_source_live_opts *opts,
+					  const struct tl_link_info *link)
+{
+	struct afxdp_group *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	g->source_count = opts->queue_count ? opts->queue_count : 1;
+	g->queue_count = link->rx_queues ? link->rx_queues : 1;
+	g->snaplen = opts->snaplen ? opts->snaplen : TL_SNAPLEN_DEFAULT;
+	g->promiscuous_fd = -1;
+	g->control_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	snprintf(g->interface, sizeof(g->interface), "%s", opts->interface);
+	/* Ethernet header and four tags on top of the MTU */
+	if (link->mtu + 30 > AFXDP_LINEAR_BYTES)
+		g->jumbo_bytes = (link->mtu + 30 + 63) & ~63u;
+	pthread_mutex_init(&g->lock, NULL);
+	g->queues = calloc(g->queue_count, sizeof(*g->queues));
+	g->sources = calloc(g->source_count, sizeof(struct afxdp *));
+	if (g->queues && g->sources)
+		return g;
+	g->queue_count = 0;
+	destroy_group(g);
+	return NULL;
+}
+
+static int ask_promiscuous(struct afxdp_group *g, uint32_t ifindex)
+{
+	const struct packet_mreq request = { .mr_ifindex = (int)ifindex,
+					     .mr_type = PACKET_MR_PROMISC };
+
+	g->promiscuous_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (g->promiscuous_fd < 0 || setsockopt(g->promiscuous_fd, SOL_PACKET,
+						PACKET_ADD_MEMBERSHIP, &request, sizeof(request)))
+		return -errno;
+	return 0;
+}
+
+static int create_rings(struct afxdp_group *g, uint32_t frames)
+{
+	uint64_t room =
+		(uint64_t)frames * ((g->queue_count + g->source_count - 1) / g->source_count);
+	uint64_t elements = FRAMES_MIN;
+	uint32_t pairs = g->source_count * g->source_count;
+
+	if (g->jumbo_bytes)
+		room += AFXDP_JUMBO_COUNT;
+	while (elements < room)
+		elements *= 2;
+	g->packets = calloc(pairs, sizeof(*g->packets));
+	g->returns = calloc(pairs, sizeof(*g->returns));
+	if (!g->packets || !g->returns)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < pairs; i++) {
+		if (i / g->source_count == i % g->source_count)
+			continue; /* nobody hands over to itself */
+		if (tl_spsc__init(&g->packets[i], elements, sizeof(struct afxdp_handed)) ||
+		    tl_spsc__init(&g->returns[i], elements, sizeof(struct afxdp_place)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int create_queues(struct afxdp_group *g, const struct tl_source_live_opts *opts,
+			 struct tl_error *ret_error)
+{
+	char text[160];
+
+	for (uint32_t i = 0; i < g->queue_count; i++) {
+		const struct afxdp_queue_opts queue_opts = {
+			.interface = opts->interface,
+			.index = i,
+			.frame_count = frame_count(opts),
+			.numa_node = opts->numa_node,
+			.is_generic = opts->xdp == TL_XDP_GENERIC,
+			.busy_poll = opts->busy_poll,
+		};
+		int err = afxdp_queue__create(&g->queues[i], &queue_opts);
+
+		if (!err)
+			err = xsk_socket__update_xskmap(g->queues[i].xsk,
+							tl_xdp_program__sockets_fd(g->program));
+		g->queues[i].source = i % g->source_count;
+		if (!err)
+			continue;
+		snprintf(text, sizeof(text), "AF_XDP socket of queue %u: %s%s", i, strerror(-err),
+			 err == -EBUSY	   ? " (another program has it)"
+			 : err == -ENOBUFS ? " (memory that may be locked: raise ulimit -l)"
+			 : err == -ENOMEM  ? " (ask for a smaller buffer with -B KIB)"
+					   : "");
+		return fail(ret_error, err, opts->interface, text);
+	}
+	return 0;
+}
+
+static int create_sources(struct afxdp_group *g, const struct tl_source_live_opts *opts)
+{
+	for (uint32_t i = 0; i < g->source_count; i++) {
+		struct afxdp *s = aligned_alloc(TL_CACHE_LINE, sizeof(*s));
+
+		if (!s)
+			return -ENOMEM;
+		memset(s, 0, sizeof(*s));
+		s->base.ops = &operations;
+		s->base.interface = opts->interface_index;
+		s->base.queue = i;
+		s->group = g;
+		s->index = i;
+		s->wake_fd = -1;
+		g->sources[i] = s;
+		g->live++;
+		if (afxdp_read__prepare(s))
+			return -ENOMEM;
+		if (g->source_count == 1)
+			continue;
+		s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (s->wake_fd < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Everything but attaching. */
+static int create_all(struct afxdp_group *g, const struct tl_source_live_opts *opts,
+		      const struct tl_link_info *link, struct tl_error *ret_error)
+{
+	const struct tl_xdp_program_opts program_opts = {
+		.interface = opts->interface,
+		.ifindex = link->ifindex,
+		.queue_count = g->queue_count,
+		.snaplen = g->snaplen,
+		.sample = opts->sample,
+		.sample_flows = opts->sample_flows,
+		.cutoff_bytes = opts->cutoff_bytes,
+		.headers_only = opts->headers_only,
+		.has_owner = g->source_count > 1,
+	};
+	int err;
+
+	if (g->queue_count > AFXDP_QUEUES_MAX)
+		return fail(ret_error, -EOPNOTSUPP, opts->interface,
+			    "more receive queues than AF_XDP sockets are opened for (128); "
+			    "set fewer with ethtool -L");
+	err = tl_xdp_program__create(&program_opts, ret_error, &g->program);
+	if (!err)
+		err = create_queues(g, opts, ret_error);
+	if (err)
+		return err;
+	err = create_sources(g, opts);
+	if (!err && g->source_count > 1)
+		err = create_rings(g, frame_count(opts));
+	if (!err && opts->promiscuous)
+		err = ask_promiscuous(g, link->ifindex);
+	if (!err && opts->filter)
+		err = set_filter(&g->sources[0]->base, opts->filter);
+	return err ? fail(ret_error, err, opts->interface, strerror(-err)) : 0;
+}
+
+static void describe_mode(const struct afxdp_group *g, bool is_native, char *ret_mode)
+{
+	bool is_zero_copy = true, has_user_filter = false;
+
+	for (uint32_t i = 0; i < g->queue_count; i++)
+		is_zero_copy &= g->queues[i].is_zero_copy;
+	for (uint32_t i = 0; i < g->source_count; i++) {
+		const struct tl_filter *offered = g->sources[i]->new_filter;
+
+		has_user_filter |= offered && !tl_filter__keeps_all(offered);
+	}
+	snprintf(ret_mode, MODE_BYTES, "AF_XDP, %s, %s, %u %s, %u frames each%s%s",
+		 is_native ? "native" : "generic", is_zero_copy ? "zero copy" : "copy",
+		 g->queue_count, g->queue_count == 1 ? "queue" : "queues", g->queues[0].frame_count,
+		 g->source_count > 1 ? ", flows handed over" : "",
+		 has_user_filter ? ", filter in user space" : "");
+}
+
+int tl_source_afxdp__create(const struct tl_source_live_opts *opts, struct tl_error *ret_error,
+			    char *ret_mode, struct tl_source **ret_sources)
+{
+	struct tl_link_info link;
+	struct afxdp_group *g;
+	bool is_native = false;
+	int err = check_link(opts, ret_error, &link);
+
+	if (err)
+		return err;
+	g = allocate_group(opts, &link);
+	if (!g)
+		return fail(ret_error, -ENOMEM, opts->interface, "no memory for AF_XDP");
+	(void)tl_link__nic_drops(g->interface, &g->nic_drops_at_start);
+	err = create_all(g, opts, &link, ret_error);
+	if (!err)
+		err = tl_xdp_program__attach(g->program, opts->xdp, ret_error, &is_native);
+	if (err) {
+		for (uint32_t i = 0; i < g->source_count; i++)
+			if (g->sources[i])
+				free_source(g->sources[i]);
+		destroy_group(g);
+		return err;
+	}
+	for (uint32_t i = 0; i < g->source_count; i++)
+		ret_sources[i] = &g->sources[i]->base;
+	describe_mode(g, is_native, ret_mode);
+	return 0;
+}
