@@ -25,7 +25,6 @@ bool tl_flow_key__of(const struct tl_layers *layers, struct tl_flow_key *ret_key
 	size_t bytes = layers->ip_version == 4 ? 4 : 16;
 	const uint8_t *ip[2] = { layers->src, layers->dst };
 	uint16_t port[2] = { layers->src_port, layers->dst_port };
-	struct tl_flow_key key = { .proto = layers->proto, .ip_version = layers->ip_version };
 	int order, side;
 
 	if (!layers->ip_version || layers->flags & TL_LAYERS_FRAGMENT_LATER)
@@ -35,15 +34,18 @@ bool tl_flow_key__of(const struct tl_layers *layers, struct tl_flow_key *ret_key
 	if (side && tl_icmp__one_way(layers->proto, port[0]))
 		side = 0;
 	if (bytes == 4) {
-		memcpy(key.addr[0], ip[side], 4);
-		memcpy(key.addr[1], ip[!side], 4);
+		memset(ret_key->addr, 0, sizeof(ret_key->addr));
+		memcpy(ret_key->addr[0], ip[side], 4);
+		memcpy(ret_key->addr[1], ip[!side], 4);
 	} else {
-		memcpy(key.addr[0], ip[side], 16);
-		memcpy(key.addr[1], ip[!side], 16);
+		memcpy(ret_key->addr[0], ip[side], 16);
+		memcpy(ret_key->addr[1], ip[!side], 16);
 	}
-	key.port[0] = port[side];
-	key.port[1] = port[!side];
-	*ret_key = key;
+	ret_key->port[0] = port[side];
+	ret_key->port[1] = port[!side];
+	ret_key->proto = layers->proto;
+	ret_key->ip_version = layers->ip_version;
+	ret_key->reserved = 0;
 	*ret_side = (uint8_t)side;
 	return true;
 }

@@ -137,13 +137,28 @@ void tl_flow_table__begin_again(struct tl_flow_table *table, struct tl_flow *flo
 	tl_counter_add(&table->count.created, 1);
 }
 
+/*
+ * Whoever follows in the list is likely to end next. Its entry was fetched when the one before it
+ * ended, so that its key tells which bucket to fetch now, and which entry comes after it.
+ */
+static void prefetch_next(const struct tl_flow_table *table, uint32_t index)
+{
+	const struct tl_flow *next;
+	uint64_t hash;
+
+	if (index == TL_FLOW_NONE)
+		return;
+	next = &table->entries[index];
+	hash = tl_flow_hasher__key(&table->hasher, &next->key);
+	__builtin_prefetch(&table->buckets.bucket[tl_buckets__home(&table->buckets, hash)], 1);
+	prefetch_entry(table, next->lru_next);
+}
+
 static void end_flow(struct tl_flow_table *table, struct tl_flow *flow, enum tl_flow_end end)
 {
 	uint64_t hash = tl_flow_hasher__key(&table->hasher, &flow->key);
 
-	/* on their way while the end is told: this one's bucket, and who is likely to be next */
-	__builtin_prefetch(&table->buckets.bucket[tl_buckets__home(&table->buckets, hash)], 1);
-	prefetch_entry(table, flow->lru_next);
+	prefetch_next(table, flow->lru_next);
 	tell_end(table, flow, end);
 	tl_wheel__remove(&table->wheel, flow);
 	tl_buckets__remove(&table->buckets, hash, flow->index);
