@@ -151,6 +151,12 @@ static void on_progress(void *ctx, const struct tl_run_summary *summary)
 		show_progress(ctx, summary);
 }
 
+static void on_warning(void *ctx, const char *text)
+{
+	end_progress(ctx);
+	fprintf(stderr, "tapline: %s; recording goes on as soon as it can\n", text);
+}
+
 /* --- the run ------------------------------------------------------------------------------- */
 
 static const struct tl_interface *name_interface(void *ctx, uint32_t index)
@@ -187,6 +193,8 @@ static int create_engine(struct session *session)
 			       &session->recorder_opts);
 	session->engine_opts.progress = on_progress;
 	session->engine_opts.progress_ctx = session;
+	session->engine_opts.warn = on_warning;
+	session->engine_opts.warn_ctx = session;
 	session->engine_opts.on_flow_end = session->opts->on_flow_end;
 	session->engine_opts.flow_ctx = session->opts->flow_ctx;
 	if (session->opts->analyze) {

@@ -175,6 +175,20 @@ static void answer_signals(struct tl_engine *engine)
 	}
 }
 
+/* A failed write is told when it happens; the recorder goes on trying. */
+static void watch_recorder(struct tl_engine *engine)
+{
+	struct tl_recorder_summary summary;
+
+	if (!engine->recording.recorder || engine->disk_warned || !engine->opts.warn)
+		return;
+	tl_recorder__summary(engine->recording.recorder, &summary);
+	if (!summary.first_error)
+		return;
+	engine->disk_warned = true;
+	engine->opts.warn(engine->opts.warn_ctx, summary.error);
+}
+
 int control__run(struct tl_engine *engine)
 {
 	struct timespec nap = { .tv_nsec = engine->live ? 10000000 : 200000 };
@@ -189,6 +203,7 @@ int control__run(struct tl_engine *engine)
 		if (engine->judge)
 			handled = drain_observations(engine);
 		answer_signals(engine);
+		watch_recorder(engine);
 		if (clock__monotonic_ns() - progress_ns >= PROGRESS_NS) {
 			progress_ns = clock__monotonic_ns();
 			show_progress(engine);

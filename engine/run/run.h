@@ -124,6 +124,7 @@ struct tl_engine {
 	int stopping;
 	int want_statistics;
 	int want_reload;
+	bool disk_warned;
 	char notes[16][256];
 	uint32_t note_count;
 };

@@ -62,6 +62,9 @@ struct tl_engine_opts {
 	/* Called about once a second by the control thread; NULL: none. */
 	void (*progress)(void *ctx, const struct tl_run_summary *summary);
 	void *progress_ctx;
+	/* Something a person should know at once, such as a full disk; NULL: none. */
+	void (*warn)(void *ctx, const char *text);
+	void *warn_ctx;
 };
 
 struct tl_run_summary {
