@@ -21,20 +21,21 @@ static bool has_ports(uint8_t proto)
 	       proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
 }
 
-void tl_community_id(uint8_t proto, uint8_t ip_version, const uint8_t *src, const uint8_t *dst,
-		     uint16_t src_port, uint16_t dst_port, bool one_way, char ret_id[32])
+void tl_community_id(uint8_t proto, const struct tl_endpoint *src, const struct tl_endpoint *dst,
+		     char ret_id[32])
 {
-	size_t ip_bytes = ip_version == 4 ? 4 : 16;
-	int order = memcmp(src, dst, ip_bytes);
-	bool swap = !one_way && (order > 0 || (!order && src_port > dst_port));
-	const uint8_t *ip[2] = { swap ? dst : src, swap ? src : dst };
-	uint16_t port[2] = { htons(swap ? dst_port : src_port), htons(swap ? src_port : dst_port) };
+	size_t ip_bytes = src->ip_version == 4 ? 4 : 16;
+	int order = memcmp(src->ip, dst->ip, ip_bytes);
+	bool swap = !tl_icmp__one_way(proto, src->port) &&
+		    (order > 0 || (!order && src->port > dst->port));
+	const struct tl_endpoint *end[2] = { swap ? dst : src, swap ? src : dst };
+	uint16_t port[2] = { htons(end[0]->port), htons(end[1]->port) };
 	uint8_t tuple[2 + 16 + 16 + 2 + 4] = { 0 };
 	uint8_t digest[SHA_DIGEST_LENGTH];
 	size_t bytes = 2;
 
 	for (int i = 0; i < 2; i++, bytes += ip_bytes)
-		memcpy(tuple + bytes, ip[i], ip_bytes);
+		memcpy(tuple + bytes, end[i]->ip, ip_bytes);
 	tuple[bytes] = proto;
 	bytes += 2;
 	if (has_ports(proto)) {
@@ -57,7 +58,6 @@ bool tl_subject__community_id(const struct tl_subject *subject, char ret_id[32])
 	/* Port 0 stands for "several": a group of flows has no ID. */
 	if (!icmp && has_ports(subject->proto) && (!client->port || !server->port))
 		return false;
-	tl_community_id(subject->proto, client->ip_version, client->ip, server->ip, client->port,
-			server->port, tl_icmp__one_way(subject->proto, client->port), ret_id);
+	tl_community_id(subject->proto, client, server, ret_id);
 	return true;
 }

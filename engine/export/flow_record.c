@@ -16,7 +16,8 @@
 /* What both forms print, worked out once. */
 struct view {
 	const struct tl_flow *flow;
-	int client, server; /* sides */
+	int client, server;	    /* sides */
+	struct tl_endpoint ends[2]; /* source: the client, and destination */
 	char src_ip[TL_IP_TEXT], dest_ip[TL_IP_TEXT];
 	char start[TL_TIME_TEXT], end[TL_TIME_TEXT];
 	char proto[16], community_id[32];
@@ -97,13 +98,18 @@ static void look_at(const struct tl_flow *flow, const char *interface, enum tl_f
 	v->state = eve_state(flow);
 	name_end(end, v);
 	name_proto(key->proto, v->proto);
-	tl_format__ip(key->ip_version, key->addr[v->client], v->src_ip);
-	tl_format__ip(key->ip_version, key->addr[v->server], v->dest_ip);
+	for (int i = 0; i < 2; i++) {
+		int side = i ? v->server : v->client;
+
+		v->ends[i].ip_version = key->ip_version;
+		v->ends[i].port = key->port[side];
+		memcpy(v->ends[i].ip, key->addr[side], sizeof(v->ends[i].ip));
+	}
+	tl_format__ip(key->ip_version, v->ends[0].ip, v->src_ip);
+	tl_format__ip(key->ip_version, v->ends[1].ip, v->dest_ip);
 	tl_format__time(flow->first_ns, v->start);
 	tl_format__time(flow->last_ns, v->end);
-	tl_community_id(key->proto, key->ip_version, key->addr[v->client], key->addr[v->server],
-			key->port[v->client], key->port[v->server],
-			tl_icmp__one_way(key->proto, key->port[v->client]), v->community_id);
+	tl_community_id(key->proto, &v->ends[0], &v->ends[1], v->community_id);
 	v->age_s =
 		flow->last_ns > flow->first_ns ? (flow->last_ns - flow->first_ns) / 1000000000 : 0;
 	/* Unique among flows that stand at the same time, and the same in each run over a file. */
@@ -242,19 +248,13 @@ int tl_flow_record__write_json(const struct tl_flow *flow, const char *interface
 
 /* --- text --------------------------------------------------------------------------------- */
 
-static void name_ends(const struct view *v, char ret_ends[2][64])
+static void name_end_point(const struct view *v, int which, char ret_text[64])
 {
-	const struct tl_flow_key *key = &v->flow->key;
-	const bool icmp = key->proto == IPPROTO_ICMP || key->proto == IPPROTO_ICMPV6;
-	const int sides[2] = { v->client, v->server };
+	struct tl_endpoint endpoint = v->ends[which];
 
-	for (int i = 0; i < 2; i++) {
-		struct tl_endpoint endpoint = { .ip_version = key->ip_version,
-						.port = icmp ? 0 : key->port[sides[i]] };
-
-		memcpy(endpoint.ip, key->addr[sides[i]], sizeof(endpoint.ip));
-		tl_words__endpoint(&endpoint, ret_ends[i]);
-	}
+	if (v->flow->key.proto == IPPROTO_ICMP || v->flow->key.proto == IPPROTO_ICMPV6)
+		endpoint.port = 0;
+	tl_words__endpoint(&endpoint, ret_text);
 }
 
 int tl_flow_record__write_text(const struct tl_flow *flow, const char *interface,
@@ -265,7 +265,8 @@ int tl_flow_record__write_text(const struct tl_flow *flow, const char *interface
 	int err;
 
 	look_at(flow, interface, end, &v);
-	name_ends(&v, ends);
+	name_end_point(&v, 0, ends[0]);
+	name_end_point(&v, 1, ends[1]);
 	tl_words__proto(flow->key.proto, proto);
 	tl_words__time(flow->first_ns, false, start);
 	tl_words__duration(flow->last_ns > flow->first_ns ? flow->last_ns - flow->first_ns : 0,

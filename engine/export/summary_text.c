@@ -77,7 +77,7 @@ static void put_equation(FILE *out, const struct term *left, const struct term *
 	}
 	if (sum != left->packets) {
 		tl_words__count(sum > left->packets ? sum - left->packets : left->packets - sum,
-			       count);
+				count);
 		fprintf(out, "  (off by %s: please report this)", count);
 	}
 	fputc('\n', out);

@@ -77,56 +77,59 @@ static void put_verdict(const struct tl_verdict_text *v)
 	}
 }
 
+struct clauses {
+	FILE *out;
+	bool any; /* told so far */
+};
+
 /* One clause of the quality line, nothing when there is nothing to tell. */
-static void put_clause(FILE *out, uint64_t n, const char *one, const char *many, bool *any)
+static void put_clause(struct clauses *c, uint64_t n, const char *one, const char *many)
 {
 	if (!n)
 		return;
-	fputs(*any ? "; " : "Capture: ", out);
-	put_number(out, n, one, many);
-	*any = true;
+	fputs(c->any ? "; " : "Capture: ", c->out);
+	put_number(c->out, n, one, many);
+	c->any = true;
 }
 
-static void put_drops(FILE *out, const struct tl_capture_quality *q, bool *any)
+static void put_drops(struct clauses *c, const struct tl_capture_quality *q)
 {
-	put_clause(out, q->dropped.nic, "packet dropped by the NIC", "packets dropped by the NIC",
-		   any);
-	put_clause(out, q->dropped.ring_full, "packet dropped because the ring was full",
-		   "packets dropped because the ring was full", any);
-	put_clause(out, q->dropped.fill_empty, "packet dropped for want of a free frame",
-		   "packets dropped for want of free frames", any);
-	put_clause(out, q->dropped.kernel, "packet dropped by the kernel",
-		   "packets dropped by the kernel", any);
-	put_clause(out, q->dropped_writer, "packet not written: the disk was too slow",
-		   "packets not written: the disk was too slow", any);
+	put_clause(c, q->dropped.nic, "packet dropped by the NIC", "packets dropped by the NIC");
+	put_clause(c, q->dropped.ring_full, "packet dropped because the ring was full",
+		   "packets dropped because the ring was full");
+	put_clause(c, q->dropped.fill_empty, "packet dropped for want of a free frame",
+		   "packets dropped for want of free frames");
+	put_clause(c, q->dropped.kernel, "packet dropped by the kernel",
+		   "packets dropped by the kernel");
+	put_clause(c, q->dropped_writer, "packet not written: the disk was too slow",
+		   "packets not written: the disk was too slow");
 }
 
 static void put_quality(FILE *out, const struct tl_capture_quality *q)
 {
-	bool any = false;
+	struct clauses clauses = { .out = out }, *c = &clauses;
 
-	put_drops(out, q, &any);
-	put_clause(out, q->missed_bytes, "byte was acknowledged but never reached the capture",
-		   "bytes were acknowledged but never reached the capture", &any);
-	put_clause(out, q->copies_removed, "copy of a packet left out",
-		   "copies of packets left out", &any);
+	put_drops(c, q);
+	put_clause(c, q->missed_bytes, "byte was acknowledged but never reached the capture",
+		   "bytes were acknowledged but never reached the capture");
+	put_clause(c, q->copies_removed, "copy of a packet left out", "copies of packets left out");
 	if (q->one_way_flows) {
-		put_clause(out, q->one_way_flows, "TCP flow seen in one direction only",
-			   "TCP flows seen in one direction only", &any);
+		put_clause(c, q->one_way_flows, "TCP flow seen in one direction only",
+			   "TCP flows seen in one direction only");
 		fprintf(out, " (%.1f %%)", q->one_way_share * 100);
 	}
-	put_clause(out, q->midstream_flows, "flow began before the capture",
-		   "flows began before the capture", &any);
-	put_clause(out, q->truncated_packets, "packet cut off within its headers",
-		   "packets cut off within their headers", &any);
-	put_clause(out, q->malformed_packets, "malformed packet", "malformed packets", &any);
-	put_clause(out, q->flows_evicted, "flow forgotten early: the flow table was full",
-		   "flows forgotten early: the flow table was full", &any);
-	put_clause(out, q->analysis_shed_packets, "packet not analyzed for want of time",
-		   "packets not analyzed for want of time", &any);
-	put_clause(out, q->observations_lost, "observation lost under load",
-		   "observations lost under load", &any);
-	fputs(any ? ".\n" : "Capture: complete; nothing was dropped or missed.\n", out);
+	put_clause(c, q->midstream_flows, "flow began before the capture",
+		   "flows began before the capture");
+	put_clause(c, q->truncated_packets, "packet cut off within its headers",
+		   "packets cut off within their headers");
+	put_clause(c, q->malformed_packets, "malformed packet", "malformed packets");
+	put_clause(c, q->flows_evicted, "flow forgotten early: the flow table was full",
+		   "flows forgotten early: the flow table was full");
+	put_clause(c, q->analysis_shed_packets, "packet not analyzed for want of time",
+		   "packets not analyzed for want of time");
+	put_clause(c, q->observations_lost, "observation lost under load",
+		   "observations lost under load");
+	fputs(c->any ? ".\n" : "Capture: complete; nothing was dropped or missed.\n", out);
 }
 
 void tl_verdict__write_text(const struct tl_verdict_text *v)

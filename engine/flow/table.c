@@ -51,6 +51,7 @@ _Static_assert(GROUP_BYTES == 1024, "five flows and their bucket");
 _Static_assert(TL_BUCKET_PLACES == 2 * ENTRIES_PER_BUCKET, "half of the places stay free");
 
 struct prepared {
+	const struct tl_flow_lookup *first; /* of the call, not of the chunk */
 	struct tl_flow_key keys[CHUNK];
 	uint64_t hashes[CHUNK];
 	uint32_t candidates[CHUNK];
@@ -255,8 +256,8 @@ static bool is_in_use(const struct tl_flow_lookup *first, const struct tl_flow_l
 }
 
 /* False: the batch must stop before this packet. */
-static bool look_up(struct tl_flow_table *table, const struct tl_flow_lookup *first,
-		    struct tl_flow_lookup *lookup, const struct prepared *prepared, uint32_t i)
+static bool look_up(struct tl_flow_table *table, struct tl_flow_lookup *lookup,
+		    const struct prepared *prepared, uint32_t i)
 {
 	const struct tl_layers *l = lookup->layers;
 	struct tl_flow *flow = find(table, prepared, i);
@@ -266,7 +267,7 @@ static bool look_up(struct tl_flow_table *table, const struct tl_flow_lookup *fi
 		flow = tl_flow_table__begin(table, &prepared->keys[i], prepared->hashes[i], &p);
 	} else if (l->proto == IPPROTO_TCP && l->tcp_flags & TL_TCP_SYN &&
 		   tl_flow_tcp__is_reuse(flow, l, p.side)) {
-		if (is_in_use(first, lookup, flow))
+		if (is_in_use(prepared->first, lookup, flow))
 			return false;
 		p.is_new = true;
 		tl_flow_table__begin_again(table, flow, &p);
@@ -284,6 +285,7 @@ static uint32_t look_up_chunk(struct tl_flow_table *table, const struct tl_flow_
 {
 	struct prepared prepared;
 
+	prepared.first = first;
 	prepare(table, lookups, n, &prepared);
 	for (uint32_t i = 0; i < n; i++) {
 		struct tl_flow_lookup *lookup = &lookups[i];
@@ -294,7 +296,7 @@ static uint32_t look_up_chunk(struct tl_flow_table *table, const struct tl_flow_
 		lookup->ret_flow = NULL;
 		lookup->ret_is_new = 0;
 		if (prepared.has_key[i]) {
-			if (!look_up(table, first, lookup, &prepared, i))
+			if (!look_up(table, lookup, &prepared, i))
 				return i;
 		} else if (lookup->layers->ip_version) {
 			look_up_fragment(table, lookup);

@@ -52,13 +52,14 @@ Test(community_id, published_values)
 	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
 		const struct vector *v = &vectors[i];
 		int family = strchr(v->src, ':') ? AF_INET6 : AF_INET;
-		uint8_t src[16], dst[16];
+		uint8_t version = family == AF_INET ? 4 : 6;
+		struct tl_endpoint src = { .ip_version = version, .port = v->src_port };
+		struct tl_endpoint dst = { .ip_version = version, .port = v->dst_port };
 		char id[32];
 
-		cr_assert_eq(inet_pton(family, v->src, src), 1);
-		cr_assert_eq(inet_pton(family, v->dst, dst), 1);
-		tl_community_id(v->proto, family == AF_INET ? 4 : 6, src, dst, v->src_port,
-				v->dst_port, tl_icmp__one_way(v->proto, v->src_port), id);
+		cr_assert_eq(inet_pton(family, v->src, src.ip), 1);
+		cr_assert_eq(inet_pton(family, v->dst, dst.ip), 1);
+		tl_community_id(v->proto, &src, &dst, id);
 		cr_expect_str_eq(id, v->id, "%s -> %s: %s", v->src, v->dst, id);
 	}
 }

@@ -3,6 +3,7 @@
 /* The flow table: finding, ending, evicting, fragments, and what it does at its limits. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "flow_test.h"
 
@@ -30,6 +31,22 @@ Test(flow_table, too_little_memory_is_refused)
 	cr_expect_eq(tl_flow_table__create(&opts, &table), -EINVAL);
 	cr_expect_null(table);
 	tl_flow_table__destroy(NULL);
+}
+
+Test(flow_table, memory_that_is_not_there_is_an_error)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	cr_skip_test("a sanitizer needs more address space than the limit");
+#endif
+	struct tl_flow_table_opts opts = { .memory_bytes = 4ull << 30, .numa_node = -1 };
+	struct rlimit limit = { 1 << 30, 1 << 30 };
+	struct tl_flow_table *table = NULL;
+
+	cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	cr_expect_eq(tl_flow_table__create(&opts, &table), -ENOMEM);
+	opts.memory_bytes = UINT64_MAX;
+	cr_expect_eq(tl_flow_table__create(&opts, &table), -EINVAL, "more than can be numbered");
+	cr_expect_null(table);
 }
 
 Test(flow_table, memory_stays_within_the_cap_and_a_flow_takes_208_bytes)
@@ -493,11 +510,11 @@ Test(flow_table, a_flood_of_fragments_is_bounded)
 
 /* --- other protocols ----------------------------------------------------------------------- */
 
-static struct tl_flow_lookup send_icmp(struct bed *bed, uint32_t src, uint32_t dst, uint16_t type,
-				       uint16_t code)
+/* Between 10.0.0.9 and 10.0.0.2; `reverse`: from the latter. */
+static struct tl_flow_lookup send_icmp(struct bed *bed, bool reverse, uint16_t type, uint16_t code)
 {
-	return bed__send(bed, (struct seg){ .src = src,
-					    .dst = dst,
+	return bed__send(bed, (struct seg){ .src = reverse ? 0x0a000002 : 0x0a000009,
+					    .dst = reverse ? 0x0a000009 : 0x0a000002,
 					    .src_port = type,
 					    .dst_port = code,
 					    .proto = 1,
@@ -507,14 +524,14 @@ static struct tl_flow_lookup send_icmp(struct bed *bed, uint32_t src, uint32_t d
 Test(flow_table, echo_and_its_reply_are_one_flow_and_errors_have_one_direction)
 {
 	struct bed *bed = bed__create(1 << 20);
-	struct tl_flow_lookup request = send_icmp(bed, 9, 2, 8, 0), reply, error, back;
+	struct tl_flow_lookup request = send_icmp(bed, false, 8, 0), reply, error, back;
 
-	reply = send_icmp(bed, 2, 9, 0, 8);
+	reply = send_icmp(bed, true, 0, 8);
 	cr_expect_eq(reply.ret_flow, request.ret_flow);
 	cr_expect_eq(request.ret_flow->client, request.ret_side);
 	cr_expect_eq(request.ret_flow->state, TL_FLOW_ESTABLISHED);
-	error = send_icmp(bed, 9, 2, 3, 3);
-	back = send_icmp(bed, 2, 9, 3, 3);
+	error = send_icmp(bed, false, 3, 3);
+	back = send_icmp(bed, true, 3, 3);
 	cr_expect_neq(error.ret_flow, back.ret_flow);
 	cr_expect_eq(error.ret_side, 0, "the sender is side 0");
 	cr_expect_eq(error.ret_flow->client, 0);
@@ -532,7 +549,7 @@ Test(flow_table, an_answer_seen_first_does_not_make_its_sender_the_client)
 								 .proto = 17,
 								 .payload = "x",
 								 .ts_ns = T0 });
-	struct tl_flow_lookup echo = send_icmp(bed, 1, 2, 0, 8);
+	struct tl_flow_lookup echo = send_icmp(bed, true, 0, 8);
 
 	cr_expect_neq(dns.ret_flow->client, dns.ret_side);
 	cr_expect_not(dns.ret_flow->flags & TL_FLOW_CLIENT_SURE);

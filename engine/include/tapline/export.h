@@ -23,9 +23,13 @@ const char *tl_format__severity(enum tl_severity severity);
 const char *tl_format__app(uint8_t app); /* "http", "tls", …; NULL for unknown */
 const char *tl_format__tunnel(uint8_t type);
 
-/* Community ID v1 (seed 0) of a conversation: "1:…", 30 bytes with the zero. */
-void tl_community_id(uint8_t proto, uint8_t ip_version, const uint8_t *src, const uint8_t *dst,
-		     uint16_t src_port, uint16_t dst_port, bool one_way, char ret_id[32]);
+/*
+ * Community ID v1 (seed 0) of a conversation: "1:…", 31 bytes with the zero. Either direction gives
+ * the same, but for ICMP types without an answer (tl_icmp__one_way). ICMP's ports are as decode
+ * gives them.
+ */
+void tl_community_id(uint8_t proto, const struct tl_endpoint *src, const struct tl_endpoint *dst,
+		     char ret_id[32]);
 
 /* --- findings ---------------------------------------------------------------------------- */
 
