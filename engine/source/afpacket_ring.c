@@ -3,8 +3,11 @@
  * One AF_PACKET socket and its TPACKET_V3 ring: see struct afpacket_ring, which draws it.
  *
  * The size: about one second of the link for all sockets of an interface together, 256 MiB when its
- * speed says nothing (a virtual link), never more than a sixteenth of the memory, nor 1 GiB. Blocks
- * are large, so that a block is handed over rarely under load; on a quiet link the timeout does it.
+ * speed says nothing (a virtual link), never more than a sixteenth of the memory, nor 1 GiB.
+ *
+ * The blocks: the timeout closes a block however empty it is, so on a slow link a ring lasts for
+ * blocks x timeout, not for its bytes. 256 blocks of 4 ms let a worker be away for a second; blocks
+ * grow beyond 128 KiB only when there are as many.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,14 +21,14 @@
 
 #include "afpacket.h"
 
-#define RING_DEFAULT (256 * MIB)
-#define RING_MAX     (1024 * MIB)
-#define RING_MIN     (1 * MIB)
-#define BLOCK_MIN    (128ull * 1024) /* holds the largest packet, 64 KiB and its header */
-#define BLOCK_MAX    (4 * MIB)
-#define BLOCKS_MIN   8
-#define FRAME_BYTES  2048 /* V3 lays packets out by their size; the kernel only checks this */
-#define VLAN_BYTES   4
+#define RING_DEFAULT  (256 * MIB)
+#define RING_MAX      (1024 * MIB)
+#define RING_MIN      (1 * MIB)
+#define BLOCK_MIN     (128ull * 1024) /* holds the largest packet, 64 KiB and its header */
+#define BLOCK_MAX     (4 * MIB)
+#define BLOCKS_WANTED 256
+#define FRAME_BYTES   2048 /* V3 lays packets out by their size; the kernel only checks this */
+#define VLAN_BYTES    4
 
 int afpacket_ring__socket(void)
 {
@@ -76,9 +79,7 @@ static uint32_t choose_block(uint64_t ring_bytes)
 {
 	uint64_t block = BLOCK_MIN;
 
-	while (block < MIB && ring_bytes / (2 * block) >= BLOCKS_MIN)
-		block *= 2;
-	while (block < BLOCK_MAX && ring_bytes / block > 256)
+	while (block < BLOCK_MAX && ring_bytes / (2 * block) >= BLOCKS_WANTED)
 		block *= 2;
 	return (uint32_t)block;
 }
@@ -110,7 +111,7 @@ int afpacket_ring__create(int fd, const struct afpacket_ring_opts *opts,
 			  struct afpacket_ring *ret_ring)
 {
 	struct afpacket_ring ring = { .fd = fd };
-	struct tpacket_req3 req;
+	struct tpacket_req3 req = { 0 };
 	bool numa = opts->numa_node >= 0 && numa_available() >= 0 && numa_max_node() > 0;
 	void *map;
 	int err;

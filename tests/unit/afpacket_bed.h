@@ -93,7 +93,7 @@ static inline struct tl_source_live_opts bed__opts(void)
 	return (struct tl_source_live_opts){
 		.interface = BED_WIRE,
 		.queue_count = 1,
-		.buffer_bytes = 8 << 20,
+		.buffer_bytes = 32 << 20, /* a second of 4 ms blocks: the machine has other work */
 		.promiscuous = 1,
 		.numa_node = -1,
 	};
