@@ -83,7 +83,7 @@ static int read_sysfs(const char *name, const char *file, int64_t *ret_value)
 static int read_basics(int fd, struct tl_link_info *info)
 {
 	struct ifreq request;
-	int64_t node;
+	int64_t node = -1;
 	int err = ask(fd, info->name, SIOCGIFINDEX, &request);
 
 	if (err)
