@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* links: tapline_analyzers tl_analyzers_core */
+/*
+ * The tracker's rules one at a time, on a connection written by hand: the client is side 0 with ISN
+ * 1000, the server side 1 with ISN 5000; times are in microseconds.
+ */
+#include <criterion/criterion.h>
+
+#include "tracker_feed.h"
+
+#define CLIENT 1001u
+#define SERVER 5001u
+#define LAST   4096u
+
+struct bed {
+	struct feed feed;
+	struct tl_segment segment[LAST];
+	struct tl_segment got; /* of the latest frame */
+	struct tl_tracker_totals totals;
+	uint16_t id[2];
+	bool no_id, no_ts;
+};
+
+static void on_verdict(void *ctx, const struct feed_frame *frame, const struct tl_segment *segment)
+{
+	struct bed *bed = ctx;
+
+	(void)frame;
+	bed->got = *segment;
+}
+
+static struct bed *make(void)
+{
+	struct bed *bed = calloc(1, sizeof(*bed));
+
+	cr_assert(bed);
+	bed->feed.on_verdict = on_verdict;
+	bed->feed.ctx = bed;
+	feed__init(&bed->feed);
+	bed->id[0] = 100;
+	bed->id[1] = 30000;
+	return bed;
+}
+
+static void destroy(struct bed *bed)
+{
+	feed__fini(&bed->feed);
+	free(bed);
+}
+
+/* One frame, classified at once. Time 0 of ip_id or tsval: the next one, the current one. */
+static const struct tl_segment *send(struct bed *bed, uint64_t us, struct sim_frame f)
+{
+	struct feed_frame frame = { .f = f, .port = 1 };
+
+	frame.f.ts_ns = 1700000000000000000ull + us * 1000;
+	if (!bed->no_id && !frame.f.ip_id)
+		frame.f.ip_id = bed->id[f.side]++;
+	frame.f.has_ts = !bed->no_ts;
+	if (!frame.f.tsval)
+		frame.f.tsval = (uint32_t)(us / 1000) + 1;
+	if (!(f.flags & TL_TCP_RST) && !f.window)
+		frame.f.window = 500;
+	if (f.window == UINT16_MAX)
+		frame.f.window = 0;
+	feed__one(&bed->feed, &frame);
+	if (bed->feed.n)
+		feed__flush(&bed->feed);
+	return &bed->got;
+}
+
+#define SHUT UINT16_MAX /* as `window`: a window of 0 */
+#define DATA(at, length)                                                                           \
+	{                                                                                          \
+		.flags = TL_TCP_ACK, .seq = CLIENT + (at), .ack = SERVER, .bytes = (length)        \
+	}
+#define ACKS(at)                                                                                   \
+	{                                                                                          \
+		.side = 1, .flags = TL_TCP_ACK, .seq = SERVER, .ack = CLIENT + (at)                \
+	}
+
+static void shake_hands(struct bed *bed)
+{
+	send(bed, 0, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000 });
+	send(bed, 1000,
+	     (struct sim_frame){
+		     .side = 1, .flags = TL_TCP_SYN | TL_TCP_ACK, .seq = 5000, .ack = 1001 });
+	send(bed, 2000, (struct sim_frame)DATA(0, 0));
+}
+
+static void finish(struct bed *bed)
+{
+	feed__finish(&bed->feed, &bed->totals);
+}
+
+static void expect_verdict(const struct tl_segment *s, uint8_t verdict)
+{
+	cr_expect_eq(s->verdict, verdict, "verdict %u, not %u", s->verdict, verdict);
+}
+
+/* --- windows ---------------------------------------------------------------------------------- */
+
+Test(tracker_rules, window_scale_holds_after_both_syns_and_not_on_them)
+{
+	struct bed *bed = make();
+	const struct tl_segment *s;
+
+	s = send(bed, 0, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000, .window = 64240 });
+	cr_expect_eq(s->window_bytes, 64240);
+	send(bed, 1000,
+	     (struct sim_frame){
+		     .side = 1, .flags = TL_TCP_SYN | TL_TCP_ACK, .seq = 5000, .ack = 1001 });
+	s = send(bed, 2000, (struct sim_frame)DATA(0, 0));
+	cr_expect_eq(s->window_bytes, 500u << 7);
+	cr_expect(s->window_known);
+	destroy(bed);
+}
+
+Test(tracker_rules, midstream_window_is_unknown_unless_shut)
+{
+	struct bed *bed = make();
+	const struct tl_segment *s = send(bed, 0, (struct sim_frame)DATA(0, 100));
+
+	cr_expect_not(s->window_known);
+	s = send(bed, 100,
+		 (struct sim_frame){ .side = 1,
+				     .flags = TL_TCP_ACK,
+				     .seq = SERVER,
+				     .ack = CLIENT + 100,
+				     .window = SHUT });
+	cr_expect(s->window_known);
+	cr_expect_eq(s->window_bytes, 0);
+	finish(bed);
+	cr_expect_eq(bed->totals.midstream_flows, 1);
+	destroy(bed);
+}
+
+static struct bed *make_shut(void)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 4000,
+	     (struct sim_frame){ .side = 1,
+				 .flags = TL_TCP_ACK,
+				 .seq = SERVER,
+				 .ack = CLIENT + 1000,
+				 .window = SHUT });
+	return bed;
+}
+
+/* Linux: nothing, at snd_una - 1. BSD: the next byte. Others: the last byte again. */
+Test(tracker_rules, any_probe_of_a_shut_window_is_a_window_probe)
+{
+	static const struct sim_frame probes[] = { DATA(999, 0), DATA(1000, 1), DATA(999, 1) };
+
+	for (uint32_t i = 0; i < 3; i++) {
+		struct bed *bed = make_shut();
+
+		expect_verdict(send(bed, 300000, probes[i]), TL_VERDICT_WINDOW_PROBE);
+		/* The byte of the probe was not taken: it is new when it comes with the others. */
+		send(bed, 301000, (struct sim_frame)ACKS(1000));
+		expect_verdict(send(bed, 302000, (struct sim_frame)DATA(1000, 1000)),
+			       TL_VERDICT_NEW);
+		cr_expect_eq(bed->got.new_bytes, 1000);
+		destroy(bed);
+	}
+}
+
+Test(tracker_rules, a_probe_byte_that_is_acked_is_not_missed)
+{
+	struct bed *bed = make_shut();
+
+	send(bed, 300000, (struct sim_frame)DATA(1000, 1));
+	send(bed, 301000, (struct sim_frame)ACKS(1001));
+	expect_verdict(send(bed, 302000, (struct sim_frame)DATA(1001, 1000)), TL_VERDICT_NEW);
+	send(bed, 5000000, (struct sim_frame)ACKS(2001));
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 0);
+	destroy(bed);
+}
+
+Test(tracker_rules, a_probe_with_the_window_open_is_a_keepalive)
+{
+	static const struct sim_frame probes[] = { DATA(999, 0), DATA(999, 1) };
+
+	for (uint32_t i = 0; i < 2; i++) {
+		struct bed *bed = make();
+
+		shake_hands(bed);
+		send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+		send(bed, 4000, (struct sim_frame)ACKS(1000));
+		expect_verdict(send(bed, 75000000, probes[i]), TL_VERDICT_KEEPALIVE);
+		expect_verdict(send(bed, 75001000, (struct sim_frame)ACKS(1000)),
+			       TL_VERDICT_PURE_ACK);
+		cr_expect_not(bed->got.duplicate_ack);
+		destroy(bed);
+	}
+}
+
+/* --- retransmissions ------------------------------------------------------------------------- */
+
+Test(tracker_rules, same_ip_id_is_a_copy_another_is_a_retransmission)
+{
+	struct bed *bed = make();
+	struct sim_frame data = DATA(0, 1000);
+
+	shake_hands(bed);
+	data.ip_id = 777;
+	data.tsval = 3;
+	expect_verdict(send(bed, 3000, data), TL_VERDICT_NEW);
+	expect_verdict(send(bed, 3100, data), TL_VERDICT_COPY);
+	data.ip_id = 778;
+	expect_verdict(send(bed, 3200, data), TL_VERDICT_LOST_AFTER);
+	cr_expect_eq(bed->got.original_ns, 1700000000003000000ull);
+	finish(bed);
+	cr_expect_eq(bed->totals.copies, 1);
+	destroy(bed);
+}
+
+Test(tracker_rules, a_late_copy_is_no_copy)
+{
+	struct bed *bed = make();
+	struct sim_frame data = DATA(0, 1000);
+
+	shake_hands(bed);
+	data.ip_id = 777;
+	data.tsval = 3;
+	send(bed, 3000, data);
+	expect_verdict(send(bed, 2003000, data), TL_VERDICT_LOST_AFTER);
+	cr_expect_eq(bed->got.trigger, TL_TRIGGER_RTO);
+	destroy(bed);
+}
+
+Test(tracker_rules, three_duplicate_acks_make_it_fast)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	for (uint32_t i = 0; i < 5; i++)
+		if (i != 1)
+			send(bed, 3000 + i, (struct sim_frame)DATA(i * 1000, 1000));
+	send(bed, 4000, (struct sim_frame)ACKS(1000));
+	for (uint32_t i = 0; i < 3; i++) {
+		send(bed, 4001 + i, (struct sim_frame)ACKS(1000));
+		cr_expect(bed->got.duplicate_ack);
+	}
+	expect_verdict(send(bed, 5000, (struct sim_frame)DATA(1000, 1000)), TL_VERDICT_LOST_BEFORE);
+	cr_expect_eq(bed->got.trigger, TL_TRIGGER_FAST);
+	cr_expect_eq(bed->got.original_ns, 0);
+	cr_expect_eq(bed->got.new_bytes, 1000);
+	destroy(bed);
+}
+
+Test(tracker_rules, an_older_segment_is_reordered_whatever_the_acks_say)
+{
+	struct bed *bed = make();
+	struct sim_frame late = DATA(0, 1000);
+
+	shake_hands(bed);
+	late.ip_id = bed->id[0]++;
+	late.tsval = 3;
+	send(bed, 3000, (struct sim_frame)DATA(1000, 1000));
+	for (uint32_t i = 0; i < 4; i++)
+		send(bed, 4000 + i, (struct sim_frame)ACKS(0));
+	late.tsval = 1; /* written before its neighbour's */
+	expect_verdict(send(bed, 5000, late), TL_VERDICT_REORDERED);
+	destroy(bed);
+}
+
+Test(tracker_rules, dsack_tells_that_a_retransmission_was_spurious)
+{
+	struct bed *bed = make();
+	struct sim_frame ack = ACKS(1000);
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	expect_verdict(send(bed, 303000, (struct sim_frame)DATA(0, 1000)), TL_VERDICT_LOST_AFTER);
+	ack.sack_count = 1;
+	ack.sack[0] = (struct tl_sack_block){ CLIENT, CLIENT + 1000 };
+	send(bed, 304000, ack);
+	cr_expect_eq(bed->got.dsack_bytes, 1000);
+	cr_expect_eq(bed->got.acked_bytes, 1000);
+	destroy(bed);
+}
+
+Test(tracker_rules, what_was_sacked_is_spurious_when_sent_again)
+{
+	struct bed *bed = make();
+	struct sim_frame ack = ACKS(0);
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 3001, (struct sim_frame)DATA(1000, 1000));
+	ack.sack_count = 1;
+	ack.sack[0] = (struct tl_sack_block){ CLIENT + 1000, CLIENT + 2000 };
+	send(bed, 4000, ack);
+	expect_verdict(send(bed, 303000, (struct sim_frame)DATA(0, 1000)), TL_VERDICT_LOST_AFTER);
+	expect_verdict(send(bed, 303100, (struct sim_frame)DATA(1000, 1000)), TL_VERDICT_SPURIOUS);
+	destroy(bed);
+}
+
+Test(tracker_rules, syn_again_is_a_syn_retransmit_with_its_first_time)
+{
+	struct bed *bed = make();
+
+	send(bed, 0, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000 });
+	expect_verdict(send(bed, 1000000, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000 }),
+		       TL_VERDICT_SYN_RETRANSMIT);
+	expect_verdict(send(bed, 3000000, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000 }),
+		       TL_VERDICT_SYN_RETRANSMIT);
+	cr_expect_eq(bed->got.original_ns, 1700000000000000000ull);
+	finish(bed);
+	cr_expect_eq(bed->totals.one_way_flows, 0, "a SYN without answer is no one-way flow");
+	destroy(bed);
+}
+
+/* --- what the capture missed ------------------------------------------------------------------ */
+
+Test(tracker_rules, an_acked_hole_is_missed_after_a_second_and_told_once)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 3100, (struct sim_frame)DATA(2000, 1000));
+	send(bed, 4000, (struct sim_frame)ACKS(3000));
+	send(bed, 900000, (struct sim_frame)DATA(3000, 1000));
+	cr_expect_eq(bed->got.missed_bytes, 0, "too early to tell");
+	send(bed, 1900000, (struct sim_frame)DATA(4000, 1000));
+	cr_expect_eq(bed->got.missed_bytes, 1000);
+	send(bed, 2900000, (struct sim_frame)DATA(5000, 1000));
+	cr_expect_eq(bed->got.missed_bytes, 0);
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 1000);
+	cr_expect_eq(bed->totals.missed_segments, 1);
+	destroy(bed);
+}
+
+Test(tracker_rules, a_hole_that_is_not_acked_is_not_missed)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 3100, (struct sim_frame)DATA(2000, 1000));
+	send(bed, 4000, (struct sim_frame)ACKS(1000));
+	send(bed, 9000000, (struct sim_frame)DATA(3000, 1000));
+	cr_expect_eq(bed->got.missed_bytes, 0);
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 0);
+	cr_expect_eq(bed->totals.missed_unsure_bytes, 1000);
+	destroy(bed);
+}
+
+/* The last data and the FIN in one segment that the mirror dropped: its FIN is no byte. */
+Test(tracker_rules, a_missed_fin_is_not_counted_as_a_byte)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 4000, (struct sim_frame)ACKS(1501));
+	send(bed, 5000,
+	     (struct sim_frame){ .side = 1,
+				 .flags = TL_TCP_FIN | TL_TCP_ACK,
+				 .seq = SERVER,
+				 .ack = CLIENT + 1501 });
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 500);
+	destroy(bed);
+}
+
+Test(tracker_rules, an_ack_shown_before_its_bytes_misses_nothing)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 3900, (struct sim_frame)ACKS(2000));
+	expect_verdict(send(bed, 4000, (struct sim_frame)DATA(1000, 1000)), TL_VERDICT_NEW);
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 0);
+	destroy(bed);
+}
+
+Test(tracker_rules, an_answer_to_a_syn_from_an_older_connection_misses_nothing)
+{
+	struct bed *bed = make();
+
+	send(bed, 0, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000 });
+	send(bed, 1000,
+	     (struct sim_frame){ .side = 1,
+				 .flags = TL_TCP_ACK | TL_TCP_PSH,
+				 .seq = 900000,
+				 .ack = 77777,
+				 .bytes = 31 });
+	send(bed, 1100, (struct sim_frame){ .flags = TL_TCP_RST, .seq = 77777 });
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 0);
+	cr_expect_eq(bed->totals.missed_unsure_bytes, 0);
+	destroy(bed);
+}
+
+/* --- one way ---------------------------------------------------------------------------------- */
+
+Test(tracker_rules, one_direction_alone_is_one_way_and_not_missed)
+{
+	struct bed *bed = make();
+
+	send(bed, 0, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000 });
+	send(bed, 2000, (struct sim_frame)DATA(0, 0));
+	send(bed, 2100, (struct sim_frame)DATA(0, 300));
+	for (uint32_t i = 1; i < 20; i++)
+		send(bed, 3000 + i,
+		     (struct sim_frame){
+			     .flags = TL_TCP_ACK, .seq = CLIENT + 300, .ack = SERVER + i * 1000 });
+	finish(bed);
+	cr_expect_eq(bed->totals.one_way_flows, 1);
+	cr_expect_eq(bed->totals.two_way_flows, 0);
+	cr_expect_eq(bed->totals.missed_bytes, 0);
+	destroy(bed);
+}
+
+Test(tracker_rules, a_first_answer_that_the_mirror_drops_makes_no_one_way_flow)
+{
+	struct bed *bed = make();
+
+	send(bed, 0, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000 });
+	send(bed, 2000, (struct sim_frame)DATA(0, 0));
+	send(bed, 2100, (struct sim_frame)DATA(0, 300));
+	/* The server's first 700 bytes are missing; where they began, the client's ACK told. */
+	send(bed, 4000,
+	     (struct sim_frame){ .side = 1,
+				 .flags = TL_TCP_ACK,
+				 .seq = SERVER + 700,
+				 .ack = CLIENT + 300,
+				 .bytes = 100 });
+	send(bed, 5000,
+	     (struct sim_frame){ .flags = TL_TCP_ACK, .seq = CLIENT + 300, .ack = SERVER + 800 });
+	finish(bed);
+	cr_expect_eq(bed->totals.one_way_flows, 0);
+	cr_expect_eq(bed->totals.two_way_flows, 1);
+	cr_expect_eq(bed->totals.missed_bytes, 700);
+	destroy(bed);
+}
+
+/* --- bounds ----------------------------------------------------------------------------------- */
+
+Test(tracker_rules, thousands_of_holes_stay_within_the_pool)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	for (uint32_t i = 0; i < 3000; i++)
+		send(bed, 3000 + i, (struct sim_frame)DATA(i * 2000, 1000));
+	send(bed, 10000, (struct sim_frame)ACKS(2999 * 2000 + 1000));
+	finish(bed);
+	cr_expect_gt(bed->totals.ranges_forgotten, 0);
+	/* What was given up without an ACK is not called missed. */
+	cr_expect_eq(bed->totals.missed_bytes + bed->totals.missed_unsure_bytes, 2999 * 1000);
+	destroy(bed);
+}
+
+Test(tracker_rules, a_segment_far_outside_changes_nothing)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	expect_verdict(send(bed, 3500, (struct sim_frame)DATA(1500000000u, 10)),
+		       TL_VERDICT_NOT_TRACKED);
+	expect_verdict(send(bed, 4000, (struct sim_frame)DATA(1000, 1000)), TL_VERDICT_NEW);
+	cr_expect_eq(bed->got.relative_seq, 1001);
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_unsure_bytes, 0);
+	destroy(bed);
+}
