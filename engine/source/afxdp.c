@@ -387,8 +387,6 @@ static int create_rings(struct afxdp_group *g, uint32_t frames)
 	if (!g->packets || !g->returns)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < pairs; i++) {
-		if (i / g->source_count == i % g->source_count)
-			continue; /* nobody hands over to itself */
 		if (tl_spsc__init(&g->packets[i], elements, sizeof(struct afxdp_handed)) ||
 		    tl_spsc__init(&g->returns[i], elements, sizeof(struct afxdp_place)))
 			return -ENOMEM;
@@ -472,6 +470,8 @@ static int create_all(struct afxdp_group *g, const struct tl_source_live_opts *o
 	};
 	int err;
 
+	if (g->source_count > AFXDP_SOURCES_MAX)
+		return fail(ret_error, -EOPNOTSUPP, opts->interface, "at most 64 AF_XDP workers");
 	if (g->queue_count > AFXDP_QUEUES_MAX)
 		return fail(ret_error, -EOPNOTSUPP, opts->interface,
 			    "more receive queues than AF_XDP sockets are opened for (128); "

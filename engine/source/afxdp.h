@@ -44,6 +44,7 @@
 #define AFXDP_QUEUES_MAX   128u
 #define AFXDP_JUMBO_COUNT  1024u
 #define AFXDP_NO_JUMBO	   UINT32_MAX
+#define AFXDP_SOURCES_MAX  64u /* of one interface */
 
 struct afxdp_queue {
 	struct xsk_ring_prod fill;
@@ -95,7 +96,6 @@ struct afxdp {
 	uint8_t *jumbo_area;  /* owned; NULL: no packet needs one */
 	uint32_t *jumbo_free; /* owned: stack of free buffers */
 	uint32_t jumbo_free_count;
-	uint32_t next_queue;
 	int64_t tai_offset_ns; /* CLOCK_TAI − CLOCK_REALTIME */
 	uint64_t watermark_ns;
 	uint64_t user_filtered;

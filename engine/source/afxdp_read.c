@@ -8,9 +8,12 @@
  *   3  hand-over rings and own queues ─► packets; the queue whose next packet is oldest first
  *   4  wake those who were given something and wait
  *
- * Order and watermark: packets of one queue are in order; several queues are merged by time as far
- * as they have been read. A source's progress is the time up to which it has pushed everything to
- * the others, so what is handed out by the slowest bounds the watermark of all.
+ * Order: packets are handed out in the order of their time stamps. One queue is in order by itself.
+ * Of several, the oldest packet comes first, and while one is empty only what is older than a
+ * driver's round: something older cannot come any more. With several sources each packet goes
+ * through a ring, the owner's own too; a source's progress is the time up to which it has pushed
+ * everything, and that is to an empty ring what the driver's round is to an empty queue. What has
+ * been handed out that way is the watermark.
  */
 #include <errno.h>
 #include <net/if.h>
@@ -24,10 +27,11 @@
 #include "afxdp.h"
 #include "tapline/filter.h"
 
-#define NS_PER_S 1000000000ll
-#define QUIET_MARGIN_NS                                                                            \
-	2000000u /* between the time stamp and the rx ring: one round of the driver */
-#define ORDER_MARGIN_NS 1000000u
+#define NS_PER_S	1000000000ll
+#define QUEUE_MARGIN_NS 1000000u  /* from the time stamp to the rx ring: one round of the driver */
+#define HOLD_MAX_NS	50000000u /* longest that packets wait for a source that is not polled */
+#define HOLD_STEP_NS	100000
+#define PROGRESS_MS	5
 #define BUSY_CHECK_NS	1000000u
 #define QUIET_CHECK_NS	100000000u
 #define DRAIN_WAITS	100
@@ -263,6 +267,7 @@ static bool hand_out(struct afxdp *s, const struct afxdp_handed *handed, struct 
 	return true;
 }
 
+/* For the source that owns the flow, maybe this one. */
 static void hand_over(struct afxdp *s, uint32_t to, const struct afxdp_handed *handed)
 {
 	struct tl_spsc *ring = &s->group->packets[s->index * s->group->source_count + to];
@@ -274,81 +279,150 @@ static void hand_over(struct afxdp *s, uint32_t to, const struct afxdp_handed *h
 	tl_spsc__push(ring);
 }
 
-/* Packets that other sources found in their queues. Count; `ret_left`: there are more. */
-static uint32_t receive_handed(struct afxdp *s, struct tl_packet *packets, uint32_t max,
-			       bool *ret_left)
+/* --- order --------------------------------------------------------------------------------- */
+
+/* The time of what comes next from a queue that has something. */
+static uint64_t head_ns(const struct afxdp *s, const struct afxdp_queue *q)
 {
-	const struct afxdp_group *g = s->group;
-	uint32_t n = 0;
+	uint64_t tai;
 
-	*ret_left = false;
-	for (uint32_t from = 0; g->packets && from < g->source_count; from++) {
-		struct tl_spsc *ring = &g->packets[from * g->source_count + s->index];
-		struct afxdp_handed *handed;
-
-		if (from == s->index)
-			continue;
-		while (n < max && (handed = tl_spsc__front(ring))) {
-			n += hand_out(s, handed, &packets[n]);
-			tl_spsc__pop(ring);
-		}
-		*ret_left |= tl_spsc__front(ring) != NULL;
-	}
-	return n;
+	if (q->is_jumbo_lost)
+		return q->last_ts_ns;
+	tai = q->jumbo != AFXDP_NO_JUMBO
+		      ? q->jumbo_meta.time_ns
+		      : meta_of(q->area + xsk_ring_cons__rx_desc(&q->rx, q->peek_at)->addr).time_ns;
+	return tai - (uint64_t)s->tai_offset_ns;
 }
 
-/* The own queue whose next packet is oldest, or NULL. */
-static struct afxdp_queue *oldest_queue(struct afxdp *s)
+/*
+ * The own queue to read next: that of the oldest packet, unless an empty queue may still get an
+ * older one. NULL: none; in any case everything older than `ret_bound` has been read.
+ * `quiet_ns`: what an empty queue may still get is not older than this.
+ */
+static struct afxdp_queue *next_queue(struct afxdp *s, uint64_t quiet_ns, uint64_t *ret_bound)
 {
 	struct afxdp_group *g = s->group;
 	struct afxdp_queue *found = NULL;
-	uint64_t oldest = UINT64_MAX;
+	uint64_t oldest = UINT64_MAX, bound = UINT64_MAX;
 
-	if (g->queue_count <= g->source_count) /* one queue: no need to look at the packet */
-		return s->index < g->queue_count && afxdp_queue__peek(&g->queues[s->index])
-			       ? &g->queues[s->index]
-			       : NULL;
 	for (uint32_t i = s->index; i < g->queue_count; i += g->source_count) {
 		struct afxdp_queue *q = &g->queues[i];
-		uint64_t time_ns;
+		uint64_t head;
 
-		if (!afxdp_queue__peek(q))
+		if (!afxdp_queue__peek(q)) {
+			bound = quiet_ns;
 			continue;
-		if (q->jumbo != AFXDP_NO_JUMBO || q->is_jumbo_lost)
-			return q;
-		time_ns =
-			meta_of(q->area + xsk_ring_cons__rx_desc(&q->rx, q->peek_at)->addr).time_ns;
-		if (time_ns < oldest) {
-			oldest = time_ns;
+		}
+		head = head_ns(s, q);
+		if (head < oldest || !found) {
+			oldest = head;
 			found = q;
 		}
 	}
-	return found;
+	*ret_bound = oldest < bound ? oldest : bound;
+	return oldest <= bound ? found : NULL;
 }
 
-/* Own queues. Count; those handed over are not counted, but bounded. `ret_read`: packets seen. */
-static uint32_t read_queues(struct afxdp *s, struct tl_packet *packets, uint32_t max,
-			    uint32_t *ret_read)
+/* One packet of the own queues: 1; 0: there is none that may be read. */
+static int read_one(struct afxdp *s, uint64_t quiet_ns, uint64_t *ret_bound,
+		    struct afxdp_handed *ret)
 {
-	const struct afxdp_group *g = s->group;
-	uint32_t n = 0, read = 0;
-	struct afxdp_queue *q;
-	struct afxdp_handed handed;
+	struct afxdp_queue *q = next_queue(s, quiet_ns, ret_bound);
 
-	while (n < max && read < TL_BATCH_MAX && (q = oldest_queue(s)) && take(s, q, &handed)) {
-		uint32_t to = (uint32_t)(handed.packet.cookie % g->source_count);
+	if (!q || !take(s, q, ret))
+		return 0;
+	tl_counter_add(&q->taken, 1);
+	tl_counter_add(&q->captured_bytes, ret->packet.caplen);
+	q->last_ts_ns = ret->packet.ts_ns;
+	return 1;
+}
+
+/* Alone: from the queues to the worker. */
+static uint32_t read_alone(struct afxdp *s, uint64_t quiet_ns, struct tl_packet *packets,
+			   uint32_t max)
+{
+	struct afxdp_handed handed;
+	uint64_t bound = 0;
+	uint32_t n = 0;
+
+	while (n < max && read_one(s, quiet_ns, &bound, &handed)) {
+		handed.packet.cookie = 0;
+		n += hand_out(s, &handed, &packets[n]);
+	}
+	if (n == max)
+		(void)next_queue(s, quiet_ns, &bound);
+	if (bound > s->watermark_ns)
+		tl_store_relaxed(&s->watermark_ns, bound);
+	return n;
+}
+
+/* First half with others: from the queues to the rings of the owners, this one's too. Count. */
+static uint32_t distribute(struct afxdp *s, uint64_t quiet_ns)
+{
+	struct afxdp_handed handed;
+	uint64_t bound = 0;
+	uint32_t read = 0;
+
+	while (read < TL_BATCH_MAX && read_one(s, quiet_ns, &bound, &handed)) {
+		uint32_t to = (uint32_t)(handed.packet.cookie % s->group->source_count);
 
 		handed.packet.cookie = 0;
+		hand_over(s, to, &handed);
 		read++;
-		tl_counter_add(&q->taken, 1);
-		tl_counter_add(&q->captured_bytes, handed.packet.caplen);
-		q->last_ts_ns = handed.packet.ts_ns;
-		if (to == s->index)
-			n += hand_out(s, &handed, &packets[n]);
-		else
-			hand_over(s, to, &handed);
 	}
-	*ret_read = read;
+	if (read == TL_BATCH_MAX)
+		(void)next_queue(s, quiet_ns, &bound);
+	if (bound > s->progress_ns)
+		tl_store_release(&s->progress_ns, bound);
+	return read;
+}
+
+/* The ring to this source whose first packet is oldest; `from_ns`: what an empty one may get. */
+static struct tl_spsc *next_ring(struct afxdp *s, const uint64_t *from_ns, uint64_t *ret_bound)
+{
+	const struct afxdp_group *g = s->group;
+	struct tl_spsc *found = NULL;
+	uint64_t oldest = UINT64_MAX, bound = UINT64_MAX;
+
+	for (uint32_t from = 0; from < g->source_count; from++) {
+		struct tl_spsc *ring = &g->packets[from * g->source_count + s->index];
+		const struct afxdp_handed *handed = tl_spsc__front(ring);
+
+		if (!handed) {
+			if (from_ns[from] < bound)
+				bound = from_ns[from];
+		} else if (handed->packet.ts_ns < oldest) {
+			oldest = handed->packet.ts_ns;
+			found = ring;
+		}
+	}
+	*ret_bound = oldest < bound ? oldest : bound;
+	return oldest <= bound ? found : NULL;
+}
+
+/* Second half: from the rings to the worker, oldest first. */
+static uint32_t collect(struct afxdp *s, uint64_t hold_until_ns, struct tl_packet *packets,
+			uint32_t max)
+{
+	const struct afxdp_group *g = s->group;
+	uint64_t from_ns[AFXDP_SOURCES_MAX], bound = 0;
+	struct tl_spsc *ring = NULL;
+	uint32_t n = 0;
+
+	/* before the rings are looked at: what it covers is in them */
+	for (uint32_t from = 0; from < g->source_count; from++) {
+		from_ns[from] = tl_load_acquire(&g->sources[from]->progress_ns);
+		if (from_ns[from] < hold_until_ns)
+			from_ns[from] = hold_until_ns;
+	}
+	while (n < max && (ring = next_ring(s, from_ns, &bound))) {
+		n += hand_out(s, tl_spsc__front(ring), &packets[n]);
+		tl_spsc__pop(ring);
+	}
+	if (n == max)
+		(void)next_ring(s, from_ns, &bound);
+	if (bound > s->watermark_ns)
+		tl_store_relaxed(&s->watermark_ns, bound);
 	return n;
 }
 
@@ -360,40 +434,6 @@ static bool queues_are_empty(struct afxdp *s)
 		if (afxdp_queue__peek(&s->group->queues[i]))
 			return false;
 	return true;
-}
-
-/* `before_ns` was read before the queues were looked at. */
-static void note_progress(struct afxdp *s, uint64_t before_ns, uint32_t read)
-{
-	uint64_t progress = before_ns - QUIET_MARGIN_NS;
-
-	if (read && !queues_are_empty(s)) {
-		for (uint32_t i = s->index; i < s->group->queue_count;
-		     i += s->group->source_count) {
-			const struct afxdp_queue *q = &s->group->queues[i];
-
-			if (q->peeked && q->last_ts_ns - ORDER_MARGIN_NS < progress)
-				progress = q->last_ts_ns - ORDER_MARGIN_NS;
-		}
-	} else if (!queues_are_empty(s)) {
-		return;
-	}
-	if (progress > s->progress_ns)
-		tl_store_release(&s->progress_ns, progress);
-}
-
-static uint64_t slowest_progress(const struct afxdp *s)
-{
-	uint64_t slowest = UINT64_MAX;
-
-	for (uint32_t i = 0; i < s->group->source_count; i++) {
-		const struct afxdp *other = s->group->sources[i];
-		uint64_t progress = other ? tl_load_acquire(&other->progress_ns) : UINT64_MAX;
-
-		if (progress < slowest)
-			slowest = progress;
-	}
-	return slowest;
 }
 
 static void wake_others(struct afxdp *s)
@@ -471,33 +511,30 @@ static void check(struct afxdp *s, uint32_t packet_count)
 static uint32_t poll_once(struct afxdp *s, struct tl_packet *packets, uint32_t max)
 {
 	const struct afxdp_group *g = s->group;
-	uint64_t before_ns, slowest;
+	uint64_t now_ns, quiet_ns;
 	uint32_t n, read;
-	bool left;
 
 	recycle(s);
 	s->tai_offset_ns = tai_offset();
-	before_ns = (uint64_t)clock_ns(CLOCK_REALTIME);
-	slowest = slowest_progress(s); /* before the rings: what it covers is in them */
-	n = receive_handed(s, packets, max, &left);
-	n += read_queues(s, packets + n, max - n, &read);
+	/* before the queues: nothing comes after stop */
+	now_ns = (uint64_t)clock_ns(CLOCK_REALTIME);
+	quiet_ns = tl_load_acquire(&g->stopped) ? UINT64_MAX : now_ns - QUEUE_MARGIN_NS;
+	if (g->source_count == 1) {
+		n = read = read_alone(s, quiet_ns, packets, max);
+	} else {
+		read = distribute(s, quiet_ns);
+		if (read)
+			wake_others(s);
+		n = collect(s, now_ns - HOLD_MAX_NS, packets, max);
+	}
 	submit_all(s);
-	note_progress(s, before_ns, read);
 	check(s, read);
 	if (n && s->lost_before) {
 		packets[0].flags |= TL_PACKET_AFTER_LOSS;
 		packets[0].lost_before = s->lost_before;
 		s->lost_before = 0;
 	}
-	if (g->source_count == 1)
-		slowest = s->progress_ns;
-	else if (s->progress_ns < slowest)
-		slowest = s->progress_ns;
-	if (!left && slowest != UINT64_MAX && slowest > s->watermark_ns)
-		tl_store_relaxed(&s->watermark_ns, slowest);
-	if (g->packets && read)
-		wake_others(s);
-	if (!read && tl_load_acquire(&g->stopped) && queues_are_empty(s))
+	if (!read && quiet_ns == UINT64_MAX && queues_are_empty(s))
 		tl_store_release(&s->drained, 1);
 	return n;
 }
@@ -529,10 +566,17 @@ static bool has_handed(struct afxdp *s)
 	const struct afxdp_group *g = s->group;
 
 	for (uint32_t from = 0; g->packets && from < g->source_count; from++)
-		if (from != s->index &&
-		    tl_spsc__front(&g->packets[from * g->source_count + s->index]))
+		if (tl_spsc__front(&g->packets[from * g->source_count + s->index]))
 			return true;
 	return false;
+}
+
+/* Something is there, but something older may still come. */
+static void hold(void)
+{
+	const struct timespec pause = { .tv_nsec = HOLD_STEP_NS };
+
+	nanosleep(&pause, NULL);
 }
 
 int afxdp_read__wait(struct tl_source *source, int timeout_ms)
@@ -547,11 +591,17 @@ int afxdp_read__wait(struct tl_source *source, int timeout_ms)
 	for (uint32_t i = s->index; i < g->queue_count; i += g->source_count)
 		entries[count++] =
 			(struct pollfd){ .fd = xsk_socket__fd(g->queues[i].xsk), .events = POLLIN };
-	if (s->wake_fd >= 0)
+	if (s->wake_fd >= 0) {
 		entries[count++] = (struct pollfd){ .fd = s->wake_fd, .events = POLLIN };
+		/* the others wait for this one's progress */
+		if (timeout_ms < 0 || timeout_ms > PROGRESS_MS)
+			timeout_ms = PROGRESS_MS;
+	}
 	__atomic_store_n(&s->is_waiting, 1, __ATOMIC_SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!has_handed(s) && queues_are_empty(s) && poll(entries, count, timeout_ms) < 0)
+	if (has_handed(s) || !queues_are_empty(s))
+		hold();
+	else if (poll(entries, count, timeout_ms) < 0)
 		rc = -errno;
 	__atomic_store_n(&s->is_waiting, 0, __ATOMIC_SEQ_CST);
 	if (rc)
@@ -559,7 +609,7 @@ int afxdp_read__wait(struct tl_source *source, int timeout_ms)
 	if (s->wake_fd >= 0 && entries[count - 1].revents & POLLIN &&
 	    read(s->wake_fd, &ignored, sizeof(ignored)) < 0)
 		return 0;
-	if (entries[0].revents & (POLLERR | POLLHUP | POLLNVAL))
+	if (count && entries[0].revents & (POLLERR | POLLHUP | POLLNVAL))
 		s->next_check_ns = 0;
 	return 0;
 }

@@ -39,6 +39,8 @@ struct bed {
 	uint64_t received; /* by all sources */
 	uint64_t by_source[4];
 	uint64_t last_ts_ns;
+	uint64_t source_ts_ns[4]; /* of the last packet of each */
+	uint64_t out_of_order;
 	uint32_t caplen_min, caplen_max;
 	void (*look)(struct bed *bed, uint32_t source, const struct tl_packet *packet);
 	uint64_t seen[RX_MAX]; /* how often each number came */
@@ -184,6 +186,8 @@ static void note(uint32_t source, const struct tl_packet *p)
 	bed.received++;
 	bed.by_source[source]++;
 	bed.last_ts_ns = p->ts_ns;
+	bed.out_of_order += p->ts_ns < bed.source_ts_ns[source];
+	bed.source_ts_ns[source] = p->ts_ns;
 	if (bed.received == 1 || p->caplen < bed.caplen_min)
 		bed.caplen_min = p->caplen;
 	if (p->caplen > bed.caplen_max)
@@ -253,6 +257,8 @@ static struct tl_source_stats close_sources(void)
 		cr_assert_eq(bed.sources[s]->ops->stop(bed.sources[s]), 0);
 	read_all();
 	sum = totals();
+	cr_expect_eq(bed.out_of_order, 0, "%lu packets older than one before them",
+		     bed.out_of_order);
 	cr_expect_eq(sum.received, bed.sent, "received %lu of %lu", sum.received, bed.sent);
 	cr_expect_eq(sum.captured, bed.received, "captured %lu, handed out %lu", sum.captured,
 		     bed.received);
