@@ -57,45 +57,60 @@ static void check_queues(const struct tl_link_info *link, struct check_report *r
 	}
 }
 
-static void check_offload(struct check_report *report, const char *name, const char *key,
-			  const char *option, int value, bool fixed)
+struct offload {
+	const char *key;
+	const char *option; /* of ethtool -K */
+	int value;	    /* as in struct tl_link_info */
+	bool fixed;
+};
+
+static void tell_offload(const struct offload *offload, struct check_report *report)
+{
+	check_report__text(report, offload->key, "%s%s",
+			   offload->value < 0 ? ""
+			   : offload->value   ? "on"
+					      : "off",
+			   offload->value >= 0 && offload->fixed ? " (fixed)" : "");
+}
+
+/* One that makes packets which never were on the wire. */
+static void check_merging(const char *name, const struct offload *offload,
+			  struct check_report *report)
 {
 	char command[96];
 
-	check_report__text(report, key, "%s%s",
-			   value < 0 ? ""
-			   : value   ? "on"
-				     : "off",
-			   value >= 0 && fixed ? " (fixed)" : "");
-	if (value != 1)
+	tell_offload(offload, report);
+	if (offload->value != 1)
 		return;
-	if (fixed) {
+	if (offload->fixed) {
 		report->ready = false;
 		check_report__advise(report, "",
-				     "%s cannot be turned off: packets would be recorded "
-				     "that were not on the wire",
-				     key);
+				     "%s cannot be turned off: packets would be recorded that were "
+				     "not on the wire",
+				     offload->key);
 		return;
 	}
-	snprintf(command, sizeof(command), "ethtool -K %s %s off", name, option);
+	snprintf(command, sizeof(command), "ethtool -K %s %s off", name, offload->option);
 	check_report__advise(
 		report, command,
 		"%s merges packets: a capture turns it off and puts it back at its end "
 		"(--fix turns it off until --restore)",
-		key);
+		offload->key);
 }
 
 static void check_offloads(const struct tl_link_info *link, struct check_report *report)
 {
-	check_offload(report, link->name, "gro", "gro", link->gro, link->gro_fixed);
-	check_offload(report, link->name, "lro", "lro", link->lro, link->lro_fixed);
-	check_offload(report, link->name, "gro_hw", "rx-gro-hw", link->gro_hw, link->gro_hw_fixed);
+	const struct offload merging[] = {
+		{ "gro", "gro", link->gro, link->gro_fixed },
+		{ "lro", "lro", link->lro, link->lro_fixed },
+		{ "gro_hw", "rx-gro-hw", link->gro_hw, link->gro_hw_fixed },
+	};
 	/* no harm: AF_PACKET puts the tag back, and a capture with AF_XDP turns it off */
-	check_report__text(report, "rx_vlan", "%s%s",
-			   link->rx_vlan < 0 ? ""
-			   : link->rx_vlan   ? "on"
-					     : "off",
-			   link->rx_vlan >= 0 && link->rx_vlan_fixed ? " (fixed)" : "");
+	const struct offload rx_vlan = { "rx_vlan", "rxvlan", link->rx_vlan, link->rx_vlan_fixed };
+
+	for (size_t i = 0; i < sizeof(merging) / sizeof(merging[0]); i++)
+		check_merging(link->name, &merging[i], report);
+	tell_offload(&rx_vlan, report);
 	check_report__yes_no(report, "hardware_timestamps", link->hw_timestamps);
 }
 

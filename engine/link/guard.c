@@ -30,7 +30,9 @@
 struct tl_link_guard {
 	char name[IF_NAMESIZE];
 	struct ledger_owner owner;
-	pid_t keeper; /* 0: nothing was changed, nothing is to be put back */
+	bool keep_rx_vlan;
+	char note[256]; /* what was changed, in words */
+	pid_t keeper;	/* 0: nothing was changed, nothing is to be put back */
 	int keeper_fd;
 };
 
@@ -195,8 +197,7 @@ static int start_keeper(struct tl_link_guard *guard)
 	return 0;
 }
 
-static int take_hold(struct tl_link_guard *guard, struct ledger *ledger, bool keep_rx_vlan,
-		     struct tl_error *ret_error, char ret_note[256])
+static int take_hold(struct tl_link_guard *guard, struct ledger *ledger, struct tl_error *ret_error)
 {
 	int err;
 
@@ -206,9 +207,9 @@ static int take_hold(struct tl_link_guard *guard, struct ledger *ledger, bool ke
 	err = ledger__add_owner(ledger, guard->owner);
 	if (err)
 		return fail(ret_error, err, guard->name, "too many captures");
-	err = turn_all_off(ledger, keep_rx_vlan, ret_error, ret_note);
+	err = turn_all_off(ledger, guard->keep_rx_vlan, ret_error, guard->note);
 	if (err > 0)
-		say(ret_note, " turned off on %s; put back at exit", guard->name);
+		say(guard->note, " turned off on %s; put back at exit", guard->name);
 	if (err >= 0) {
 		if (!ledger->setting_count)
 			return ledger__remove_owner(ledger, guard->owner), ledger__store(ledger);
@@ -231,7 +232,6 @@ int tl_link_guard__create(const char *name, bool keep_rx_vlan, struct tl_error *
 {
 	struct tl_link_guard *guard;
 	struct ledger ledger;
-	char note[256] = "";
 	int err;
 
 	if (!if_nametoindex(name))
@@ -241,6 +241,7 @@ int tl_link_guard__create(const char *name, bool keep_rx_vlan, struct tl_error *
 		return fail(ret_error, -ENOMEM, name, "no guard");
 	snprintf(guard->name, sizeof(guard->name), "%s", name);
 	guard->owner = ledger__this_process();
+	guard->keep_rx_vlan = keep_rx_vlan;
 	err = ledger__open(name, "", &ledger);
 	if (err) {
 		/* who may not write there may still capture where nothing needs to be changed */
@@ -248,14 +249,14 @@ int tl_link_guard__create(const char *name, bool keep_rx_vlan, struct tl_error *
 		if (err)
 			fail(ret_error, err, name, "cannot note in /run/tapline what is changed");
 	} else {
-		err = take_hold(guard, &ledger, keep_rx_vlan, ret_error, note);
+		err = take_hold(guard, &ledger, ret_error);
 		ledger__close(&ledger);
 	}
 	if (err) {
 		tl_link_guard__destroy(guard);
 		return err;
 	}
-	memcpy(ret_note, note, sizeof(note));
+	memcpy(ret_note, guard->note, sizeof(guard->note));
 	*ret_guard = guard;
 	return 0;
 }

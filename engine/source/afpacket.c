@@ -414,7 +414,6 @@ static void describe_mode(const struct afpacket *s, char *ret_mode)
 			 ", filter in user space (eBPF refused)");
 }
 
-/* Destroys in the order that leaves the others' group alive. */
 static void destroy_all(struct tl_source **sources, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
@@ -424,28 +423,29 @@ static void destroy_all(struct tl_source **sources, uint32_t count)
 }
 
 static int create_all(const struct tl_source_live_opts *opts, const struct tl_link_info *link,
-		      struct tl_error *ret_error, struct tl_source **sources, uint32_t *ret_count)
+		      struct tl_error *ret_error, struct tl_source **sources)
 {
 	uint32_t count = opts->queue_count ? opts->queue_count : 1;
+	uint32_t made = 0;
 	struct afpacket_group *group;
 	int err = afpacket_group__create(link->linktype == TL_LINKTYPE_ETHERNET, count, &group);
 
-	*ret_count = 0;
-	for (uint32_t i = 0; i < count && !err; i++) {
-		struct afpacket *s = allocate(opts, link, i);
+	memset(sources, 0, count * sizeof(*sources));
+	if (err)
+		return fail(ret_error, err, opts->interface, "its sockets");
+	while (made < count && !err) {
+		struct afpacket *s = allocate(opts, link, made);
 
 		if (!s) {
-			err = -ENOMEM;
+			err = fail(ret_error, -ENOMEM, opts->interface, "its sockets");
 			break;
 		}
 		s->group = group;
-		sources[(*ret_count)++] = &s->base;
+		sources[made++] = &s->base;
 		err = set_up(s, opts, ret_error);
 	}
-	if (err == -ENOMEM)
-		fail(ret_error, err, opts->interface, "the receive ring");
 	/* the shares of those that were never made */
-	for (uint32_t i = *ret_count; i < count && group; i++)
+	for (uint32_t i = made; i < count; i++)
 		afpacket_group__release(group);
 	return err;
 }
@@ -453,13 +453,13 @@ static int create_all(const struct tl_source_live_opts *opts, const struct tl_li
 int tl_source_afpacket__create(const struct tl_source_live_opts *opts, struct tl_error *ret_error,
 			       char *ret_mode, struct tl_source **ret_sources)
 {
+	uint32_t count = opts->queue_count ? opts->queue_count : 1;
 	struct tl_link_info link;
-	uint32_t count;
 	int err = check_opts(opts, ret_error, &link);
 
 	if (err)
 		return err;
-	err = create_all(opts, &link, ret_error, ret_sources, &count);
+	err = create_all(opts, &link, ret_error, ret_sources);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		struct afpacket *s = (struct afpacket *)ret_sources[i];
 
