@@ -97,7 +97,9 @@ static void send_and_check(uint32_t snaplen)
 		wire_bytes += frames.length[i];
 		kept_bytes += frames.length[i] < snaplen ? frames.length[i] : snaplen;
 	}
-	cr_assert_eq(bed__read(source, frames.count, 2000, check_frame, &check), frames.count);
+	cr_assert_eq(
+		bed__read(source, frames.count, 2000, (struct bed_visitor){ check_frame, &check }),
+		frames.count);
 	cr_assert_eq(bed__drain(source), 0);
 	stats = bed__stats(source);
 	bed__assert_closed(&stats);
@@ -200,7 +202,7 @@ Test(afpacket, filter_holds_from_the_first_packet)
 
 		opts.filter = filter;
 		bed__open(&opts, &source);
-		got = bed__read(source, 500, 3000, check_port_9, NULL);
+		got = bed__read(source, 500, 3000, (struct bed_visitor){ check_port_9, NULL });
 		cr_assert_geq(got, 500);
 		got += bed__drain(source);
 		stats = bed__stats(source);
@@ -225,7 +227,7 @@ Test(afpacket, stop_is_exact_and_final)
 	bed__enter();
 	start(&sender);
 	bed__open(&opts, &source);
-	got = bed__read(source, 1000, 3000, NULL, NULL);
+	got = bed__read(source, 1000, 3000, BED_COUNT);
 	got += bed__drain(source);
 	stats = bed__stats(source);
 	bed__assert_closed(&stats);
@@ -268,10 +270,11 @@ Test(afpacket, replaced_filter_loses_nothing_both_keep)
 	start(&sender);
 	for (int i = 0; i < 300; i++) {
 		cr_assert_eq(source->ops->set_filter(source, i % 2 ? both : one), 0);
-		bed__read(source, UINT64_MAX, 2, check_no_gap_at_port_7, &check);
+		bed__read(source, UINT64_MAX, 2,
+			  (struct bed_visitor){ check_no_gap_at_port_7, &check });
 	}
 	finish_sender(&sender);
-	bed__read(source, UINT64_MAX, 50, check_no_gap_at_port_7, &check);
+	bed__read(source, UINT64_MAX, 50, (struct bed_visitor){ check_no_gap_at_port_7, &check });
 	cr_assert_eq(bed__drain(source), 0);
 	stats = bed__stats(source);
 	bed__assert_closed(&stats);
@@ -344,9 +347,9 @@ Test(afpacket, loss_is_counted_and_told_where_it_was)
 		sent = send_numbered(fd, sent, 5000); /* 4.5 MB into 1 MiB */
 		stats = bed__stats(source);	      /* as a progress line would, at any moment */
 		cr_assert_gt(stats.dropped.ring_full, 0);
-		bed__read(source, UINT64_MAX, 30, check_loss, &check);
+		bed__read(source, UINT64_MAX, 30, (struct bed_visitor){ check_loss, &check });
 		sent = send_numbered(fd, sent, 10); /* the packets behind the loss */
-		bed__read(source, 10, 1000, check_loss, &check);
+		bed__read(source, 10, 1000, (struct bed_visitor){ check_loss, &check });
 	}
 	cr_assert_eq(bed__drain(source), 0);
 	stats = bed__stats(source);
@@ -437,10 +440,10 @@ Test(afpacket, filters_without_the_right_to_load_programs)
 	sender = (struct sender){ 0 };
 	for (; sender.sent < 200; sender.sent++)
 		send_numbered(fd, sender.sent, 1);
-	cr_assert_eq(bed__read(source, 200, 2000, NULL, NULL), 200);
+	cr_assert_eq(bed__read(source, 200, 2000, BED_COUNT), 200);
 	cr_assert_eq(source->ops->set_filter(source, one), 0);
 	send_numbered(fd, 200, 100);
-	cr_assert_eq(bed__read(source, 1, 50, NULL, NULL), 0);
+	cr_assert_eq(bed__read(source, 1, 50, BED_COUNT), 0);
 	cr_assert_eq(bed__drain(source), 0);
 	stats = bed__stats(source);
 	bed__assert_closed(&stats);

@@ -117,15 +117,20 @@ static inline uint64_t bed__now_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* What a reader may be given for each packet. */
-typedef void bed_visit(void *ctx, const struct tl_packet *packet);
+/* What is done with each packet. */
+struct bed_visitor {
+	void (*visit)(void *ctx, const struct tl_packet *packet); /* NULL: they are only counted */
+	void *ctx;
+};
+
+#define BED_COUNT ((struct bed_visitor){ NULL, NULL })
 
 /*
  * Reads until `count` packets came or `timeout_ms` passed; releases all of them. Checks on the way
  * that no packet is older than the watermark promised. Count.
  */
 static inline uint64_t bed__read(struct tl_source *source, uint64_t count, int timeout_ms,
-				 bed_visit *visit, void *ctx)
+				 struct bed_visitor visitor)
 {
 	uint64_t end = bed__now_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000;
 	uint64_t got = 0;
@@ -137,8 +142,8 @@ static inline uint64_t bed__read(struct tl_source *source, uint64_t count, int t
 
 		for (int i = 0; i < n; i++) {
 			cr_assert_geq(packets[i].ts_ns, promised, "older than the watermark");
-			if (visit)
-				visit(ctx, &packets[i]);
+			if (visitor.visit)
+				visitor.visit(visitor.ctx, &packets[i]);
 		}
 		if (n > 0) {
 			tl_source__release(source, (uint64_t)n);

@@ -305,7 +305,7 @@ Test(afpacket_fanout, a_flow_stays_at_one_socket)
 	for (int i = 0; i < SOCKETS; i++) {
 		struct tl_source_stats stats;
 
-		bed__read(sources[i], UINT64_MAX, 100, note, &seen);
+		bed__read(sources[i], UINT64_MAX, 100, (struct bed_visitor){ note, &seen });
 		cr_assert_eq(bed__drain(sources[i]), 0);
 		stats = bed__stats(sources[i]);
 		bed__assert_closed(&stats);
