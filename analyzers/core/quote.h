@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What an ICMP or ICMPv6 "destination unreachable" says of a TCP segment: the quoted addresses,
- * ports and sequence number. Any thread; reads only captured bytes.
+ * What an ICMP or ICMPv6 "destination unreachable" says of a TCP segment or a UDP datagram: the
+ * quoted addresses, ports and, of TCP, sequence number. Any thread; reads only captured bytes.
  */
 #ifndef TAPLINE_ANALYZERS_QUOTE_H
 #define TAPLINE_ANALYZERS_QUOTE_H
@@ -23,5 +23,14 @@ struct tl_tcp_quote {
  */
 bool tl_tcp_quote__of(const struct tl_packet *packet, const struct tl_layers *layers,
 		      struct tl_tcp_quote *ret_quote);
+
+struct tl_udp_quote {
+	uint8_t code;
+	struct tl_endpoint src, dst;
+};
+
+/* Likewise, of a UDP datagram. */
+bool tl_udp_quote__of(const struct tl_packet *packet, const struct tl_layers *layers,
+		      struct tl_udp_quote *ret_quote);
 
 #endif
