@@ -71,7 +71,6 @@ static int add_queue_stats(const struct afxdp *s, const struct afxdp_queue *q,
 	sum->dropped.fill_empty += empty;
 	sum->dropped.kernel +=
 		drops.rx_dropped - empty + count.no_socket + count.no_metadata + lost;
-	sum->captured_bytes += tl_load_relaxed(&q->captured_bytes);
 	sum->captured += count.redirected - drops.rx_ring_full - drops.rx_dropped - lost;
 	if (!tl_load_acquire(&s->drained))
 		return 0;
@@ -99,6 +98,7 @@ static int stats(struct tl_source *source, struct tl_source_stats *ret_stats)
 		return err;
 	sum.filtered += user_filtered;
 	sum.captured -= user_filtered;
+	sum.captured_bytes = tl_load_relaxed(&s->captured_bytes);
 	/* the interface's own counter goes to one of its sources */
 	if (!s->index && !tl_link__nic_drops(g->interface, &nic) && nic > g->nic_drops_at_start) {
 		sum.dropped.nic = nic - g->nic_drops_at_start;

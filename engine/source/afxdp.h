@@ -65,7 +65,6 @@ struct afxdp_queue {
 	uint64_t taken; /* packets */
 	uint64_t lost;	/* packets that could not be put together */
 	uint64_t last_ts_ns;
-	uint64_t captured_bytes;
 	bool is_zero_copy;
 	bool is_jumbo_lost; /* the rest of that packet is thrown away */
 };
@@ -99,6 +98,7 @@ struct afxdp {
 	int64_t tai_offset_ns; /* CLOCK_TAI − CLOCK_REALTIME */
 	uint64_t watermark_ns;
 	uint64_t user_filtered;
+	uint64_t captured_bytes;
 	struct tl_filter *user_filter; /* owned by poll */
 	struct tl_filter *new_filter;  /* given by set_filter, taken by poll */
 	int wake_fd;		       /* eventfd; -1 with one source */

@@ -262,6 +262,7 @@ static bool hand_out(struct afxdp *s, const struct afxdp_handed *handed, struct 
 		return false;
 	}
 	*ret = handed->packet;
+	tl_counter_add(&s->captured_bytes, handed->packet.caplen);
 	s->inflight[s->inflight_tail & s->inflight_mask] = handed->place;
 	s->inflight_tail++;
 	return true;
@@ -332,7 +333,6 @@ static int read_one(struct afxdp *s, uint64_t quiet_ns, uint64_t *ret_bound,
 	if (!q || !take(s, q, ret))
 		return 0;
 	tl_counter_add(&q->taken, 1);
-	tl_counter_add(&q->captured_bytes, ret->packet.caplen);
 	q->last_ts_ns = ret->packet.ts_ns;
 	return 1;
 }

@@ -398,6 +398,7 @@ Test(xdp_capture, a_filter_that_the_kernel_cannot_run_runs_in_user_space)
 	struct tl_source_stats sum = close_sources();
 
 	cr_expect_eq(sum.filtered, 200);
+	cr_expect_eq(sum.captured_bytes, 300 * 80);
 	cr_expect_eq(numbers_seen_once(0, 300), 300);
 	tl_filter__destroy(loops);
 }
@@ -627,6 +628,26 @@ Test(xdp_capture, says_why_it_cannot)
 	cr_expect_not_null(strstr(error.what, "192.0.2.1"), "%s", error.what);
 	run("ip addr flush dev rx0; ip link set rx0 down");
 	cr_expect_eq(tl_source_afxdp__create(&opts, &error, bed.mode, other), -ENETDOWN);
+}
+
+Test(xdp_capture, goes_on_when_the_interface_is_up_again)
+{
+	const struct timespec pause = { .tv_nsec = 150000000 };
+	struct tl_source_live_opts opts = defaults();
+	struct tl_packet packets[1];
+
+	setup(1500);
+	open_sources(&opts);
+	send_flow(&udp_flow, 0, 100, 80);
+	read_all();
+	run("ip link set rx0 down");
+	nanosleep(&pause, NULL);
+	cr_expect_eq(tl_source__poll(bed.sources[0], packets, 1), -ENETDOWN);
+	run("ip link set rx0 up");
+	nanosleep(&pause, NULL);
+	send_flow(&udp_flow, 100, 100, 80);
+	close_sources();
+	cr_expect_eq(numbers_seen_once(0, 200), 200);
 }
 
 Test(xdp_capture, nothing_stays_attached)
