@@ -33,6 +33,8 @@
 #ifndef TAPLINE_ANALYZERS_REASSEMBLY_H
 #define TAPLINE_ANALYZERS_REASSEMBLY_H
 
+#include <stdbool.h>
+
 #include "core/segment.h"
 #include "tapline/packet.h"
 
@@ -82,6 +84,22 @@ struct tl_reassembly_stats {
 /* `store_bytes` 0: TL_REASSEMBLY_DEFAULT. 0, -ENOMEM. */
 int tl_reassembly__create(uint32_t store_bytes, struct tl_reassembly **ret_reassembly);
 void tl_reassembly__destroy(struct tl_reassembly *reassembly);
+
+/*
+ * The stream begins at that byte of the direction, not at its first: for a protocol that follows
+ * upon another (STARTTLS). Only on a stream that has not begun.
+ */
+static inline void tl_stream__begin_at(struct tl_stream *stream, uint32_t relative_seq)
+{
+	stream->next_seq = relative_seq;
+	stream->begun = 1;
+}
+
+/* Are bytes kept that wait for a hole to fill? */
+static inline bool tl_stream__is_waiting(const struct tl_stream *stream)
+{
+	return stream->head;
+}
 
 /* Copies and what is not tracked are left out. Calls the sink 0 to many times. */
 void tl_reassembly__push(struct tl_reassembly *reassembly, struct tl_stream *stream,
