@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tls.*: handshakes that break off, and certificates that clients cannot check. This is the worker
+ * half: it follows each handshake, on whatever port, and reports it once when it is over. The judge
+ * (core/tls_judge.c) decides.
+ *
+ *	flow's bytes        handshake: a pool, from client_hello to the first data or the end
+ *	+-----------+       +---------------------------+        +--------------------------+
+ *	| index ────┼──────►| streams, records, proofs ─┼───────►| body: a hello or a chain |
+ *	+-----------+       +---------------------------+        +--------------------------+
+ *
+ * A client_hello is looked for at the start of a segment, in the first segments of a flow
+ * (STARTTLS comes after some plaintext). What is encrypted is judged by the sizes of records alone,
+ * and the report says so.
+ *
+ * Invariants: copies by the mirror never count; a hole in what is needed ends the watch, without a
+ * verdict; both pools are of fixed size, what finds no room is counted.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/text.h"
+#include "core/tls_handshake.h"
+#include "tapline/cursor.h"
+
+#define PROTO_TCP      6
+#define LOOKS_MAX      16u /* segments of a side that may begin TLS */
+#define SILENT_NS      5000000000ull
+#define SILENT_SURE_NS 3000000000ull
+#define STORE_BYTES    1048576u
+
+/* --- how it ends -------------------------------------------------------------------------------
+ */
+
+/* Is something of the streams still to come before what closes them? Then nothing is sure. */
+static bool is_waiting(const struct tls_handshake *h)
+{
+	return tl_stream__is_waiting(&h->stream[TLS_CLIENT]) ||
+	       tl_stream__is_waiting(&h->stream[TLS_SERVER]);
+}
+
+static enum tls_failure failure_of(const struct tls_handshake *h, bool is_reset)
+{
+	if (h->report.failure == TLS_FAILURE_NOT_TLS)
+		return TLS_FAILURE_NOT_TLS;
+	return is_reset ? TLS_FAILURE_RESET : TLS_FAILURE_CLOSED;
+}
+
+/* The connection is closed by `s->side`, or (nobody) seen no more. */
+static void conclude(const struct tls_step *s, bool is_reset, bool is_closed)
+{
+	struct tls_handshake *h = s->h;
+	struct tls_report *r = &h->report;
+	uint64_t waited = s->ts_ns > r->first_ns ? s->ts_ns - r->first_ns : 0;
+	bool one_way = !s->flow->packets[!h->client];
+
+	if (h->progress & TLS_COMPLETE) {
+		tls_handshake__report(s, TLS_OUTCOME_FINISHED, TLS_FAILURE_NONE);
+		return;
+	}
+	/* For a TLS 1.3 client its own finished is the end; a server need not say anything more. */
+	if (tls_handshake__is_13(h) && h->progress & TLS_CLIENT_FINISHED && !r->alert_opaque &&
+	    r->alert == TL_TLS_ALERT_NONE) {
+		tls_handshake__report(s, TLS_OUTCOME_FINISHED, TLS_FAILURE_NONE);
+		return;
+	}
+	if (h->progress & TLS_LOST || is_waiting(h)) {
+		tls_handshake__report(s, TLS_OUTCOME_UNKNOWN, TLS_FAILURE_NONE);
+		return;
+	}
+	if (r->alert != TL_TLS_ALERT_NONE || r->alert_opaque) {
+		tls_handshake__report(s, TLS_OUTCOME_FAILED, TLS_FAILURE_ALERT);
+		return;
+	}
+	if (one_way)
+		return;
+	if (!(h->progress & TLS_SERVER_SPOKE) && r->failure != TLS_FAILURE_NOT_TLS &&
+	    !(is_closed && s->side == TLS_SERVER)) {
+		/* Who leaves soon after its hello was looking around; a lost hello is TCP's. */
+		if (h->progress & TLS_HELLO_ACKED &&
+		    waited >= (is_closed ? SILENT_SURE_NS : SILENT_NS))
+			tls_handshake__report(s, TLS_OUTCOME_FAILED, TLS_FAILURE_SILENT);
+		return;
+	}
+	if (is_closed || r->failure == TLS_FAILURE_NOT_TLS)
+		tls_handshake__report(s, TLS_OUTCOME_FAILED, failure_of(h, is_reset));
+}
+
+static void on_close(struct tls_step *s, bool is_reset)
+{
+	struct tls_handshake *h = s->h;
+	struct tls_report *r = &h->report;
+
+	if (r->closed_by == TLS_NOBODY)
+		r->closed_by = s->side;
+	if (!(h->progress & TLS_COMPLETE))
+		tls_handshake__prove(s, is_reset ? TLS_SAW_RST : TLS_SAW_FIN, 0);
+	conclude(s, is_reset, true);
+	h->progress |=
+		TLS_REPORTED; /* or not worth it: what the other side does now is no matter */
+}
+
+/* --- one packet --------------------------------------------------------------------------------
+ */
+
+static void begin(struct tls_step *s, struct tls_flow *fs, const struct tl_segment *segment,
+		  uint8_t side)
+{
+	struct tls_handshake *h = tls_handshake__take(s->w, fs);
+
+	s->h = h;
+	if (!h)
+		return;
+	h->client = side;
+	tl_stream__begin_at(&h->stream[TLS_CLIENT], segment->relative_seq);
+	h->report = (struct tls_report){
+		.first_ns = s->ts_ns,
+		.last_ns = s->ts_ns,
+		.last_message = TL_TLS_MESSAGE_NONE,
+		.closed_by = TLS_NOBODY,
+		.alert = TL_TLS_ALERT_NONE,
+	};
+}
+
+static bool looks_like_hello(const struct tl_packet *packet, const struct tl_layers *layers)
+{
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+
+	tl_cursor__skip(&c, layers->payload_offset);
+	tl_cursor__limit(&c, layers->payload_caplen);
+	return !c.failed && tl_tls__begins_hello(c.at, tl_cursor__left(&c));
+}
+
+/* Looks at the payload of a flow that is not known to be TLS. */
+static void look(struct tls_step *s, struct tls_flow *fs, const struct tl_stream_packet *p,
+		 uint8_t side)
+{
+	if (p->segment->new_bytes && looks_like_hello(p->packet, p->layers)) {
+		begin(s, fs, p->segment, side);
+		return;
+	}
+	fs->has_data |= (uint8_t)(1u << side);
+	if (++fs->looks[side] >= LOOKS_MAX)
+		fs->done = 1;
+}
+
+static void follow(struct tls_step *s, struct tls_flow *fs, const struct tl_stream_packet *p,
+		   uint8_t side)
+{
+	struct tls_handshake *h = s->h;
+	const struct tl_chunk_sink sink = { .chunk = tls_handshake__on_chunk, .ctx = s };
+	struct tls_step end = *s;
+	uint8_t flags = p->layers->tcp_flags;
+
+	s->side = end.side = side == h->client ? TLS_CLIENT : TLS_SERVER;
+	/* After some plaintext the server's TLS begins with the next byte that it sends. */
+	if (s->side == TLS_SERVER && p->segment->new_bytes && fs->has_data & 1u << side) {
+		tl_stream__begin_at(&h->stream[TLS_SERVER], p->segment->relative_seq);
+		fs->has_data &= (uint8_t) ~(1u << side);
+	}
+	if (s->side == TLS_SERVER && p->segment->acked_bytes)
+		h->progress |= TLS_HELLO_ACKED;
+	if (s->side == TLS_CLIENT || !(fs->has_data & 1u << side))
+		tl_reassembly__push(s->w->reassembly, &h->stream[s->side], p, &sink);
+	if (flags & TL_TCP_RST)
+		on_close(&end, true);
+	else if (flags & TL_TCP_FIN)
+		on_close(&end, false);
+	if (h->progress & TLS_COMPLETE && h->progress & TLS_USED)
+		tls_handshake__report(&end, TLS_OUTCOME_FINISHED, TLS_FAILURE_NONE);
+	if (h->progress & TLS_REPORTED)
+		tls_handshake__give_back(s->w, fs);
+}
+
+static void on_tcp(struct tls_worker *w, struct tls_flow *fs, const struct tl_flow_lookup *lookup,
+		   const struct tl_stream_packet *p)
+{
+	uint8_t flags = p->layers->tcp_flags;
+	struct tls_step s = { .w = w,
+			      .flow = lookup->ret_flow,
+			      .ts_ns = p->packet->ts_ns,
+			      .frame = p->packet->frame };
+
+	if (fs->handshake)
+		s.h = &w->handshake[fs->handshake - 1];
+	else if (p->layers->payload_bytes && !(flags & (TL_TCP_SYN | TL_TCP_RST)))
+		look(&s, fs, p, lookup->ret_side);
+	if (s.h)
+		follow(&s, fs, p, lookup->ret_side);
+}
+
+/* --- what the registry calls -------------------------------------------------------------------
+ */
+
+static int worker_init(void *state, const struct tl_analyzer_worker *out)
+{
+	struct tls_worker *w = state;
+
+	w->out = *out;
+	return tl_reassembly__create(STORE_BYTES, &w->reassembly);
+}
+
+static void worker_fini(void *state)
+{
+	struct tls_worker *w = state;
+
+	tl_reassembly__destroy(w->reassembly);
+}
+
+static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
+{
+	struct tls_worker *w = state;
+
+	for (uint32_t i = 0; i < b->batch->n; i++) {
+		const struct tl_stream_packet p = { &b->batch->packet[i], &b->batch->layers[i],
+						    &b->segment[i] };
+		const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
+		struct tls_flow *fs;
+
+		if (p.packet->ts_ns > w->now_ns)
+			w->now_ns = p.packet->ts_ns;
+		if (p.segment->verdict == TL_VERDICT_COPY || p.layers->proto != PROTO_TCP ||
+		    p.segment->verdict == TL_VERDICT_NOT_TRACKED || !lookup->ret_flow)
+			continue;
+		fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		if (!fs->done)
+			on_tcp(w, fs, lookup, &p);
+	}
+}
+
+static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)
+{
+	struct tls_worker *w = state;
+	struct tls_flow *fs = flow_state;
+	struct tls_step s = { .w = w, .flow = flow, .ts_ns = w->now_ns, .side = TLS_CLIENT };
+
+	if (!fs->handshake)
+		return;
+	s.h = &w->handshake[fs->handshake - 1];
+	if (end != TL_FLOW_END_EVICTED)
+		conclude(&s, false, false);
+	tls_handshake__give_back(w, fs);
+}
+
+static void tell_withheld(struct tls_worker *w)
+{
+	if (!w->withheld)
+		return;
+	tls_worker__emit(w, NULL, TLS_OBSERVED_WITHHELD, &w->withheld, sizeof(w->withheld));
+	w->withheld = 0;
+}
+
+static void finish(void *state, uint64_t now_ns)
+{
+	(void)now_ns;
+	tell_withheld(state);
+}
+
+const struct tl_analyzer tl_analyzer_tls = {
+	.name = "tls",
+	.flow_bytes = sizeof(struct tls_flow),
+	.worker_bytes = sizeof(struct tls_worker),
+	.worker_init = worker_init,
+	.batch = batch,
+	.flow_end = flow_end,
+	.finish = finish,
+	.worker_fini = worker_fini,
+	.judge_bytes = sizeof(void *),
+	.judge_init = tls_judge__init,
+	.observe = tls_judge__observe,
+	.judge_tick = tls_judge__tick,
+	.judge_finish = tls_judge__finish,
+	.judge_fini = tls_judge__fini,
+};
