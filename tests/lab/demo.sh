@@ -84,7 +84,7 @@ start_capture() {
 	CAPTURE=$!
 	for ((i = 0; i < 100; i++)); do
 		kill -0 "$CAPTURE" 2>/dev/null || return 1
-		[ -s "$OUT/demo.pcapng" ] && sleep 0.5 && return 0
+		grep -q 'capturing on' "$OUT/capture.log" 2>/dev/null && return 0
 		sleep 0.05
 	done
 	return 1

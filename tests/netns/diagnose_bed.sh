@@ -43,6 +43,10 @@ is "a capture_quality record closes it" "$(tail -n 1 "$WORK/h.json" | jq -r .typ
 bed_drop tcp dport 8080
 bed_spawn sensor "$TAPLINE" diagnose -i span0 --json >"$WORK/live.json" 2>"$WORK/live.err" &
 diagnose=$!
+for ((i = 0; i < 100; i++)); do
+	grep -q 'capturing on' "$WORK/live.err" && break
+	sleep 0.05
+done
 capture_start -i span0 -w "$WORK/f.pcapng"
 fact "healthy traffic beside the fault" healthy
 bed_exec client curl -s -m 8 -o /dev/null http://10.77.2.10:8080/page

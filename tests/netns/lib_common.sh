@@ -134,29 +134,17 @@ test_end() {
 	exit 0
 }
 
-# Does the process hold what it takes to see packets? (a running packet socket, or an XDP program)
-capture_is_ready() { # PID INTERFACES
-	local running
-	running=$(awk 'NR > 1 && $6 == 1' "/proc/$1/net/packet" 2>/dev/null | wc -l)
-	[ "$running" -ge "$2" ] && return 0
-	[ "$(ip -n "$(bed_ns sensor)" -o link show 2>/dev/null | grep -c 'prog/xdp')" -ge "$2" ]
-}
-
-# Starts `tapline capture ARGS…` in the sensor namespace and waits until it sees packets.
+# Starts `tapline capture ARGS…` in the sensor namespace and waits until it says that it sees
+# packets: every worker's socket is open by then.
 capture_start() { # ARGS…
-	local interfaces=0 arg tries
-	for arg; do
-		[ "$arg" = -i ] && interfaces=$((interfaces + 1))
-	done
+	local tries
 	CAPTURE_LOG="$WORK/capture.err"
+	: >"$CAPTURE_LOG" # not the line of the capture before
 	bed_spawn sensor "$TAPLINE" capture "$@" 2>"$CAPTURE_LOG" &
 	CAPTURE_PID=$!
 	for ((tries = 0; tries < 200; tries++)); do
 		kill -0 "$CAPTURE_PID" 2>/dev/null || break
-		if capture_is_ready "$CAPTURE_PID" "$interfaces"; then
-			sleep 0.4 # the last of several workers
-			return 0
-		fi
+		grep -q '^tapline: capturing on ' "$CAPTURE_LOG" && return 0
 		sleep 0.05
 	done
 	sed 's/^/  stderr: /' "$CAPTURE_LOG"

@@ -14,10 +14,12 @@ one_filter() { # BACKEND EXPRESSION
 	local backend=$1 expression=$2 wanted
 	tcpdump -nr "$WORK/mix.pcap" -w "$WORK/judge.pcap" "$expression" 2>/dev/null ||
 		die "tcpdump refuses '$expression'"
+	rm -f "$WORK"/kept.*
 	capture_start -i span0 -w "$WORK/kept.pcapng" --summary "$WORK/kept.json" \
 		--backend "$backend" "$expression"
 	bed_exec tap "$HELPERS/helper_framesend" gen0 "$WORK/mix.pcap" >"$WORK/sent.json"
 	capture_stop
+	is "$backend: '$expression': exit code" "$CAPTURE_RC" 0
 	is "$backend: all frames were sent" "$(jq .sent "$WORK/sent.json")" "$total"
 	"$HELPERS/helper_framedump" --no-time "$WORK/judge.pcap" >"$WORK/judge.txt"
 	"$HELPERS/helper_framedump" --no-time "$WORK/kept.pcapng" >"$WORK/kept.txt"
