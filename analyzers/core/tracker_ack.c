@@ -94,7 +94,7 @@ static void advance(struct tl_look *look, struct tl_direction *p, uint32_t ack)
 		.delivered_ns = look->now_ns,
 	};
 	uint32_t units = ack - p->una;
-	struct tl_range unused;
+	struct tl_range below = { .start = ack - FARTHEST, .end = ack };
 
 	if (units > FARTHEST)
 		return;
@@ -111,7 +111,7 @@ static void advance(struct tl_look *look, struct tl_direction *p, uint32_t ack)
 	if (p->holes.head)
 		tl_ranges__deliver(look->pool, &p->holes, &delivered);
 	if (p->sacked.head)
-		tl_ranges__subtract(look->pool, &p->sacked, ack - FARTHEST, ack, &unused);
+		tl_ranges__subtract(look->pool, &p->sacked, &below);
 }
 
 /* RFC 2883: a first block below the ACK, or inside the second, says what came twice. */

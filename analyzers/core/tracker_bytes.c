@@ -147,7 +147,7 @@ static void take_range(struct tl_look *look, uint32_t start, uint32_t end, struc
 {
 	const struct tl_layers *l = look->l;
 	struct tl_direction *d = look->d;
-	struct tl_range first;
+	struct tl_range first = { .start = start };
 	uint32_t filled;
 
 	if (tl_seq__before(d->next_seq, start)) {
@@ -171,8 +171,8 @@ static void take_range(struct tl_look *look, uint32_t start, uint32_t end, struc
 		}
 	}
 	if (tl_seq__before(start, d->next_seq) && d->holes.head) {
-		filled = tl_ranges__subtract(look->pool, &d->holes, start,
-					     tl_seq__min(end, d->next_seq), &first);
+		first.end = tl_seq__min(end, d->next_seq);
+		filled = tl_ranges__subtract(look->pool, &d->holes, &first);
 		if (filled && !taken->filled)
 			taken->hole = first;
 		taken->filled += filled;
@@ -420,6 +420,25 @@ static void take_base(struct tl_look *look, uint32_t start)
 	}
 }
 
+/*
+ * The receiver waits for una, or for what it was sent since: the tap sees the ACK later than it
+ * was sent. Its window is not counted in: 64 KiB past the data is what all have (RFC 7323).
+ */
+static uint8_t fit_of_rst(const struct tl_look *look)
+{
+	const struct tl_direction *d = look->d;
+	uint32_t seq = look->l->seq;
+	uint32_t from = tl_direction__is(d, TL_DIRECTION_ACKED) ? d->una : d->next_seq;
+
+	if (!tl_direction__is(d, TL_DIRECTION_BASED))
+		return TL_RST_UNKNOWN;
+	if (seq == d->next_seq || seq == from)
+		return TL_RST_EXACT;
+	return tl_seq__before(from, seq) && tl_seq__before(seq, d->next_seq + UINT16_MAX)
+		       ? TL_RST_IN_WINDOW
+		       : TL_RST_OUTSIDE;
+}
+
 void tl_look__bytes(struct tl_look *look)
 {
 	const struct tl_layers *l = look->l;
@@ -430,6 +449,7 @@ void tl_look__bytes(struct tl_look *look)
 
 	/* A RST's number may be anything, and its payload is no data of the stream. */
 	if (l->tcp_flags & TL_TCP_RST) {
+		look->segment->rst_fit = fit_of_rst(look);
 		if (tl_direction__is(d, TL_DIRECTION_BASED))
 			look->segment->relative_seq = l->seq - d->base_seq;
 		return;

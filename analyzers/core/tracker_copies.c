@@ -167,33 +167,39 @@ static uint32_t weak_gap_us(const struct tl_copies *copies)
 	return gap < TL_COPIES_WEAK_GAP_US ? gap : TL_COPIES_WEAK_GAP_US;
 }
 
-static bool is_weak_copy(const struct tl_copies *copies, const struct tl_print *print,
-			 uint32_t age_us, const struct tl_copy_hint *hint)
+/* A packet and the earlier one that it equals. */
+struct pair {
+	const struct tl_print *print;
+	const struct tl_print_key *key;
+	const struct tl_copy_hint *hint;
+	uint32_t age_us;
+};
+
+static bool is_weak_copy(const struct tl_copies *copies, const struct pair *pair)
 {
+	const struct tl_copy_hint *hint = pair->hint;
 	uint32_t most = copies->thirds > copies->seconds / 4 ? 2 : 1;
 
-	if (age_us > weak_gap_us(copies))
+	if (pair->age_us > weak_gap_us(copies))
 		return false;
 	/* No sender can know of a loss sooner than a round trip. */
 	if (hint && hint->occupies)
 		return (copying(copies) && !hint->loss_signal) || !hint->min_rtt_us ||
-		       age_us < hint->min_rtt_us / 2;
+		       pair->age_us < hint->min_rtt_us / 2;
 	if (copying(copies))
-		return print->copies < most;
+		return pair->print->copies < most;
 	/* A mirror of which nothing is known yet: equal datagrams within a millisecond. */
 	return !hint && copies->firsts + copies->seconds < 16;
 }
 
-static bool is_copy(const struct tl_copies *copies, const struct tl_print *print,
-		    const struct tl_print_key *key, uint32_t age_us,
-		    const struct tl_copy_hint *hint)
+static bool is_copy(const struct tl_copies *copies, const struct pair *pair)
 {
-	if (print->path != key->path)
-		return age_us <=
-		       (key->strong ? TL_COPIES_OTHER_PATH_GAP_US : TL_COPIES_STRONG_GAP_US);
-	if (key->strong)
-		return age_us <= TL_COPIES_STRONG_GAP_US;
-	return is_weak_copy(copies, print, age_us, hint);
+	if (pair->print->path != pair->key->path)
+		return pair->age_us <=
+		       (pair->key->strong ? TL_COPIES_OTHER_PATH_GAP_US : TL_COPIES_STRONG_GAP_US);
+	if (pair->key->strong)
+		return pair->age_us <= TL_COPIES_STRONG_GAP_US;
+	return is_weak_copy(copies, pair);
 }
 
 /* The print that matches, or else the one to give up: a free one, or the oldest. */
@@ -227,13 +233,12 @@ bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, 
 				      key->hash, now_us, &found);
 	bool sure = key->strong || (hint && hint->occupies);
 	int32_t age_us = (int32_t)(now_us - print->time_us);
-
 	/* Two taps may disagree on the order by a little. */
-	if (age_us < 0)
-		age_us = -age_us;
-	if (found && is_copy(copies, print, key, (uint32_t)age_us, hint)) {
+	struct pair pair = { print, key, hint, (uint32_t)(age_us < 0 ? -age_us : age_us) };
+
+	if (found && is_copy(copies, &pair)) {
 		if (sure && print->path == key->path)
-			learn(copies, print, (uint32_t)age_us);
+			learn(copies, print, pair.age_us);
 		if (print->copies < UINT16_MAX)
 			print->copies++;
 		return true;

@@ -80,41 +80,50 @@ bool tl_ranges__append(struct tl_range_pool *pool, struct tl_range_list *list,
 	return insert(pool, list, link, range);
 }
 
-uint32_t tl_ranges__subtract(struct tl_range_pool *pool, struct tl_range_list *list, uint32_t start,
-			     uint32_t end, struct tl_range *ret_first)
+/* Takes `out`, which lies inside it, out of the range `*link` names; the link after it. */
+static uint32_t *cut_out(struct tl_range_pool *pool, struct tl_range_list *list, uint32_t *link,
+			 const struct tl_range *out)
 {
+	struct tl_range *r = &pool->range[*link];
+	struct tl_range upper = *r;
+
+	if (out->start == r->start && out->end == r->end) {
+		give(pool, list, link);
+		return link;
+	}
+	if (out->start == r->start) {
+		r->start = out->end;
+	} else if (out->end == r->end) {
+		r->end = out->start;
+	} else {
+		/* No room for both halves: the upper one is forgotten. */
+		upper.start = out->end;
+		r->end = out->start;
+		insert(pool, list, &r->next, &upper);
+	}
+	return &r->next;
+}
+
+uint32_t tl_ranges__subtract(struct tl_range_pool *pool, struct tl_range_list *list,
+			     struct tl_range *what)
+{
+	const struct tl_range all = *what;
 	uint32_t *link = &list->head;
 	uint32_t taken = 0;
 
-	while (*link && tl_seq__before(pool->range[*link].start, end)) {
+	while (*link && tl_seq__before(pool->range[*link].start, all.end)) {
 		struct tl_range *r = &pool->range[*link];
-		uint32_t from = tl_seq__max(r->start, start);
-		uint32_t to = tl_seq__min(r->end, end);
+		struct tl_range out = { .start = tl_seq__max(r->start, all.start),
+					.end = tl_seq__min(r->end, all.end) };
 
-		if (!tl_seq__before(from, to)) {
+		if (!tl_seq__before(out.start, out.end)) {
 			link = &r->next;
 			continue;
 		}
 		if (!taken)
-			*ret_first = *r;
-		taken += to - from;
-		if (from == r->start && to == r->end) {
-			give(pool, list, link);
-			continue;
-		}
-		if (from == r->start) {
-			r->start = to;
-		} else if (to == r->end) {
-			r->end = from;
-		} else {
-			struct tl_range upper = *r;
-
-			/* No room for both halves: the upper one is forgotten with the bytes. */
-			upper.start = to;
-			r->end = from;
-			insert(pool, list, &r->next, &upper);
-		}
-		link = &r->next;
+			*what = *r;
+		taken += out.end - out.start;
+		link = cut_out(pool, list, link, &out);
 	}
 	return taken;
 }

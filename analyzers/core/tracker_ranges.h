@@ -68,18 +68,16 @@ static inline uint32_t tl_seq__min(uint32_t a, uint32_t b)
 	return tl_seq__before(a, b) ? a : b;
 }
 
-/*
- * Appends a range above all others. False: the pool or the list is full.
- */
+/* Appends a range above all others. False: the pool or the list is full. */
 bool tl_ranges__append(struct tl_range_pool *pool, struct tl_range_list *list,
 		       const struct tl_range *range);
 
 /*
- * Takes [start, end) out. Returns the bytes that were in the list; the first range touched is
- * copied to `ret_first` (as it was) when there was one.
+ * Takes [what->start, what->end) out. Returns the bytes that were in the list; when there were any,
+ * the first range touched replaces `*what`, as it was.
  */
-uint32_t tl_ranges__subtract(struct tl_range_pool *pool, struct tl_range_list *list, uint32_t start,
-			     uint32_t end, struct tl_range *ret_first);
+uint32_t tl_ranges__subtract(struct tl_range_pool *pool, struct tl_range_list *list,
+			     struct tl_range *what);
 
 /* Adds [start, end), joined with what it touches. True when that was news. */
 bool tl_ranges__add(struct tl_range_pool *pool, struct tl_range_list *list, uint32_t start,
