@@ -26,7 +26,7 @@ struct tl_xdp_count {
 	__u64 filtered;
 	__u64 sampled_out;
 	__u64 cut_off;
-	__u64 redirected; /* to the queue's socket, which may still have had no room */
+	__u64 redirected;	/* to the queue's socket, which may still have had no room */
 	__u64 redirected_bytes; /* wire length */
 	__u64 no_socket;	/* the queue has none */
 	__u64 no_metadata;	/* the driver left no room in front of the packet */

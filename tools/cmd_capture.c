@@ -12,7 +12,7 @@ static const struct option_spec capture_specs[] = {
 	  offsetof(struct run_options, diagnose), NULL },
 };
 
-static int help(const struct option_group *groups, size_t count)
+static int help(const struct option_table *table)
 {
 	printf("Usage: tapline capture -i IF [-i IF ...] | -r FILE  [-w FILE|-] [OPTIONS] "
 	       "[FILTER]\n\n"
@@ -20,7 +20,7 @@ static int help(const struct option_group *groups, size_t count)
 	       "with an account in which every packet is in exactly one counter. FILTER is a\n"
 	       "tcpdump expression (pcap-filter(7)). SIGINT and SIGTERM end it cleanly, SIGUSR1\n"
 	       "prints statistics, SIGHUP reads the filter of -F again.\n");
-	options__print_help(groups, count, stdout);
+	options__print_help(table, stdout);
 	return EXIT_DONE;
 }
 
@@ -35,11 +35,13 @@ int cmd_capture(int argc, char **argv)
 	struct session_opts session = { .options = &options };
 	struct tl_error error = { "" };
 	int status;
-	int at = options__parse(groups, 5, &options, argc, argv, &error);
+	const struct option_table table = { groups, 5 };
+	struct command_line line = { .argc = argc, .argv = argv };
+	int err = options__parse(&table, &line, &options, &error);
 
-	if (at == -ECANCELED)
-		return help(groups, 5);
-	if (at < 0 || run_options__finish(&options, argc, argv, at, &error))
+	if (err == -ECANCELED)
+		return help(&table);
+	if (err || run_options__finish(&options, &line, &error))
 		status = complain(EXIT_BAD_CALL, "%s", error.what);
 	else if (!session__answers(&options, &status)) {
 		session.analyze = options.diagnose;

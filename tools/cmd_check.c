@@ -32,13 +32,13 @@ static const struct option_spec specs[] = {
 };
 static const struct option_group groups[] = { { "Options", specs, 4 } };
 
-static int help(void)
+static int help(const struct option_table *table)
 {
 	printf("Usage: tapline check [-i IF]... [--json] [--fix | --restore]\n\n"
 	       "Says whether this host and its interfaces are ready for a capture, what mode will\n"
 	       "be used and why, and what would make it better, with the command that does "
 	       "it.\n\n");
-	options__print_help(groups, 1, stdout);
+	options__print_help(table, stdout);
 	printf("\nExit status: 0 all are ready, 1 one is not, 2 the call was wrong.\n");
 	return EXIT_DONE;
 }
@@ -138,16 +138,18 @@ int cmd_check(int argc, char **argv)
 	static struct check_report host;
 	struct check_options options = { 0 };
 	struct tl_error error = { "" };
-	int at = options__parse(groups, 1, &options, argc, argv, &error);
+	const struct option_table table = { groups, 1 };
+	struct command_line line = { .argc = argc, .argv = argv };
+	int err = options__parse(&table, &line, &options, &error);
 	int status;
 
-	if (at == -ECANCELED)
-		return help();
-	if (at < 0)
+	if (err == -ECANCELED)
+		return help(&table);
+	if (err)
 		return complain(EXIT_BAD_CALL, "%s", error.what);
-	if (at < argc)
+	if (line.operand < argc)
 		return complain(EXIT_BAD_CALL, "%s: unexpected; name an interface with -i",
-				argv[at]);
+				argv[line.operand]);
 	status = check_call(&options);
 	if (status)
 		return status;

@@ -7,7 +7,7 @@
 #include "commands.h"
 #include "session.h"
 
-static int help(const struct option_group *groups, size_t count)
+static int help(const struct option_table *table)
 {
 	printf("Usage: tapline diagnose -i IF [-i IF ...] | -r FILE [FILE ...]  [--json] [OPTIONS]"
 	       " [FILTER]\n\n"
@@ -17,7 +17,7 @@ static int help(const struct option_group *groups, size_t count)
 	       "as soon as it is ripe. With -w the packets are recorded as well, and frame "
 	       "numbers\n"
 	       "are those of that file.\n");
-	options__print_help(groups, count, stdout);
+	options__print_help(table, stdout);
 	return EXIT_DONE;
 }
 
@@ -32,11 +32,13 @@ int cmd_diagnose(int argc, char **argv)
 	struct session_opts session = { .options = &options, .analyze = true };
 	struct tl_error error = { "" };
 	int status;
-	int at = options__parse(groups, 3, &options, argc, argv, &error);
+	const struct option_table table = { groups, 3 };
+	struct command_line line = { .argc = argc, .argv = argv };
+	int err = options__parse(&table, &line, &options, &error);
 
-	if (at == -ECANCELED)
-		return help(groups, 3);
-	if (at < 0 || run_options__finish(&options, argc, argv, at, &error))
+	if (err == -ECANCELED)
+		return help(&table);
+	if (err || run_options__finish(&options, &line, &error))
 		status = complain(EXIT_BAD_CALL, "%s", error.what);
 	else if (!session__answers(&options, &status)) {
 		session.findings = options.write && !strcmp(options.write, "-") ? stderr : stdout;

@@ -61,14 +61,14 @@ static void on_flow_end(void *ctx, struct tl_flow *flow, enum tl_flow_end end)
 		raise(SIGTERM);
 }
 
-static int help(const struct option_group *groups, size_t count)
+static int help(const struct option_table *table)
 {
 	printf("Usage: tapline flows -i IF [-i IF ...] | -r FILE [FILE ...]  [--json|--csv]"
 	       " [OPTIONS] [FILTER]\n\n"
 	       "Prints a record for each flow when it ends: both directions' packets and bytes,\n"
 	       "times, TCP state and flags, round trips, application, and why the record was\n"
 	       "closed. The client stands first.\n");
-	options__print_help(groups, count, stdout);
+	options__print_help(table, stdout);
 	return EXIT_DONE;
 }
 
@@ -107,11 +107,13 @@ int cmd_flows(int argc, char **argv)
 	struct flows_options options = { .run = RUN_OPTIONS_INIT };
 	struct tl_error error = { "" };
 	int status;
-	int at = options__parse(groups, 3, &options, argc, argv, &error);
+	const struct option_table table = { groups, 3 };
+	struct command_line line = { .argc = argc, .argv = argv };
+	int err = options__parse(&table, &line, &options, &error);
 
-	if (at == -ECANCELED)
-		return help(groups, 3);
-	if (at < 0 || run_options__finish(&options.run, argc, argv, at, &error))
+	if (err == -ECANCELED)
+		return help(&table);
+	if (err || run_options__finish(&options.run, &line, &error))
 		status = complain(EXIT_BAD_CALL, "%s", error.what);
 	else if (options.csv && options.json)
 		status = complain(EXIT_BAD_CALL, "--json and --csv do not go together");

@@ -35,16 +35,18 @@ int cmd_repair(int argc, char **argv)
 {
 	struct tl_error error = { "" };
 	int status = EXIT_DONE;
-	int at = options__parse(NULL, 0, NULL, argc, argv, &error);
+	const struct option_table table = { NULL, 0 };
+	struct command_line line = { .argc = argc, .argv = argv };
+	int err = options__parse(&table, &line, NULL, &error);
 
-	if (at == -ECANCELED)
+	if (err == -ECANCELED)
 		return help();
-	if (at < 0)
+	if (err)
 		return complain(EXIT_BAD_CALL, "%s", error.what);
-	if (at == argc)
+	if (line.operand == argc)
 		return complain(EXIT_BAD_CALL, "no file; name the captures to repair");
-	for (; at < argc; at++)
-		if (repair_one(argv[at]))
+	for (int i = line.operand; i < argc; i++)
+		if (repair_one(argv[i]))
 			status = EXIT_FAILED;
 	return status;
 }

@@ -168,16 +168,16 @@ struct walk {
 };
 
 /* getopt's view of the tables. Long options return 256 + row. */
-static void prepare(struct walk *walk, const struct option_group *groups, size_t group_count)
+static void prepare(struct walk *walk, const struct option_table *table)
 {
 	size_t longs = 0;
 	char *at = walk->letters;
 
 	*at++ = ':';
 	*at++ = 'h';
-	for (size_t g = 0; g < group_count; g++) {
-		for (size_t i = 0; i < groups[g].count && walk->count < SPECS_MAX; i++) {
-			const struct option_spec *spec = &groups[g].specs[i];
+	for (size_t g = 0; g < table->count; g++) {
+		for (size_t i = 0; i < table->groups[g].count && walk->count < SPECS_MAX; i++) {
+			const struct option_spec *spec = &table->groups[g].specs[i];
 
 			if (spec->letter) {
 				*at++ = spec->letter;
@@ -217,37 +217,38 @@ static int refuse(int code, char **argv, const char *command, struct tl_error *r
 	return -EINVAL;
 }
 
-int options__parse(const struct option_group *groups, size_t group_count, void *options, int argc,
-		   char **argv, struct tl_error *ret_error)
+int options__parse(const struct option_table *table, struct command_line *line, void *options,
+		   struct tl_error *ret_error)
 {
 	struct walk walk = { .count = 0 };
 	int code;
 
-	prepare(&walk, groups, group_count);
+	prepare(&walk, table);
 	optind = 0;
 	opterr = 0;
-	while ((code = getopt_long(argc, argv, walk.letters, walk.longs, NULL)) != -1) {
+	while ((code = getopt_long(line->argc, line->argv, walk.letters, walk.longs, NULL)) != -1) {
 		const struct option_spec *spec;
 		int err;
 
 		if (code == 'h' && !find(&walk, 'h'))
 			return -ECANCELED;
 		if (code == '?' || code == ':')
-			return refuse(code, argv, argv[0], ret_error);
+			return refuse(code, line->argv, line->argv[0], ret_error);
 		spec = find(&walk, code);
 		err = store(spec, options, optarg, ret_error);
 		if (err)
 			return err;
 	}
-	return optind;
+	line->operand = optind;
+	return 0;
 }
 
-void options__print_help(const struct option_group *groups, size_t group_count, FILE *out)
+void options__print_help(const struct option_table *table, FILE *out)
 {
-	for (size_t g = 0; g < group_count; g++) {
-		fprintf(out, "\n%s:\n", groups[g].title);
-		for (size_t i = 0; i < groups[g].count; i++) {
-			const struct option_spec *s = &groups[g].specs[i];
+	for (size_t g = 0; g < table->count; g++) {
+		fprintf(out, "\n%s:\n", table->groups[g].title);
+		for (size_t i = 0; i < table->groups[g].count; i++) {
+			const struct option_spec *s = &table->groups[g].specs[i];
 			char left[96];
 			int n = 0;
 

@@ -49,14 +49,24 @@ struct option_group {
 	size_t count;
 };
 
-/*
- * Parses argv (argv[0] is the command's name), permuting operands to its end. Index of the first
- * operand; -EINVAL with the reason. `--help` and `-h` give -ECANCELED.
- */
-int options__parse(const struct option_group *groups, size_t group_count, void *options, int argc,
-		   char **argv, struct tl_error *ret_error);
+/* All options of a command. */
+struct option_table {
+	const struct option_group *groups;
+	size_t count;
+};
 
-void options__print_help(const struct option_group *groups, size_t group_count, FILE *out);
+/* What was typed: argv[0] is the command's name; parsing moves operands to the end. */
+struct command_line {
+	int argc;
+	char **argv;
+	int operand; /* index of the first one */
+};
+
+/* 0; -EINVAL with the reason; -ECANCELED: `--help` or `-h`. */
+int options__parse(const struct option_table *table, struct command_line *line, void *options,
+		   struct tl_error *ret_error);
+
+void options__print_help(const struct option_table *table, FILE *out);
 
 /* "10M" and the like; -EINVAL when it is not one. */
 int options__parse_size(const char *text, uint64_t *ret_bytes);

@@ -243,18 +243,21 @@ static bool is_file(const char *path)
 	return !stat(path, &st) && !S_ISDIR(st.st_mode);
 }
 
-static int join_operands(struct run_options *o, int argc, char **argv, int at)
+static int join_operands(struct run_options *o, const struct command_line *line)
 {
+	char **argv = line->argv;
+	int at = line->operand;
 	size_t bytes = 1;
 
-	while (at < argc && o->files.count && o->files.count < STRING_LIST_MAX && is_file(argv[at]))
+	while (at < line->argc && o->files.count && o->files.count < STRING_LIST_MAX &&
+	       is_file(argv[at]))
 		o->files.at[o->files.count++] = argv[at++];
-	for (int i = at; i < argc; i++)
+	for (int i = at; i < line->argc; i++)
 		bytes += strlen(argv[i]) + 1;
 	o->filter = calloc(1, bytes);
 	if (!o->filter)
 		return -ENOMEM;
-	for (int i = at; i < argc; i++) {
+	for (int i = at; i < line->argc; i++) {
 		if (i > at)
 			strcat(o->filter, " ");
 		strcat(o->filter, argv[i]);
@@ -301,10 +304,10 @@ static int check(const struct run_options *o, struct tl_error *ret_error)
 	return 0;
 }
 
-int run_options__finish(struct run_options *o, int argc, char **argv, int first_operand,
+int run_options__finish(struct run_options *o, const struct command_line *line,
 			struct tl_error *ret_error)
 {
-	int err = join_operands(o, argc, argv, first_operand);
+	int err = join_operands(o, line);
 
 	if (!err && o->filter_file && o->filter[0])
 		return refuse(ret_error, "-F", o->filter_file,

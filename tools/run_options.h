@@ -68,7 +68,7 @@ extern const struct option_group run_options__analysis;	 /* --json, --fail-on…
  * Operands are the filter; with -r, leading ones that name files are further files. Checks what
  * does not go together. 0 or -EINVAL.
  */
-int run_options__finish(struct run_options *options, int argc, char **argv, int first_operand,
+int run_options__finish(struct run_options *options, const struct command_line *line,
 			struct tl_error *ret_error);
 
 /* Both results borrow from `options`; `ret_recorder` is used when -w was given. */

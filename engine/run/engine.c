@@ -188,6 +188,8 @@ static int place_workers(struct tl_engine *engine, struct tl_error *ret_error)
 		if (count <= 2 || !engine->live)
 			return 0;
 	}
+	if (engine->live)
+		tl_topology__prefer_node(cpus, count, engine->numa_node[0]);
 	for (uint32_t i = 0; i < engine->worker_count; i++)
 		engine->workers[i]->cpu = cpus[i % count];
 	return 0;

@@ -52,6 +52,7 @@ static int describe(struct tl_engine *engine, uint32_t index, struct tl_error *r
 	interface->linktype = info.linktype;
 	interface->tsresol = 9;
 	interface->speed_bps = info.speed_bps;
+	engine->numa_node[index] = info.numa_node;
 	memcpy(interface->mac, info.mac, sizeof(interface->mac));
 	interface->has_mac = info.linktype == TL_LINKTYPE_ETHERNET;
 	if (interface->linktype != engine->interfaces[0].linktype)
@@ -112,7 +113,7 @@ static int open_interface(struct tl_engine *engine, uint32_t index, create_fn *c
 		.buffer_bytes = o->buffer_bytes,
 		.promiscuous = o->promiscuous,
 		.ignore_outgoing = o->ignore_outgoing,
-		.numa_node = -1,
+		.numa_node = engine->numa_node[index],
 		.filter = tl_filter__keeps_all(engine->filter) ? NULL : engine->filter,
 		.xdp = o->xdp,
 		.sample = o->sample,

@@ -100,7 +100,8 @@ struct tl_engine {
 	char mode[256];
 	struct tl_interface interfaces[TL_INTERFACES_MAX]; /* live */
 	struct tl_link_guard *guards[TL_INTERFACES_MAX];
-	struct tl_filter *filter; /* in force */
+	int numa_node[TL_INTERFACES_MAX]; /* of the NIC; -1: none */
+	struct tl_filter *filter;	  /* in force */
 	struct tl_filter *retired_filters[2];
 
 	struct tl_source *sources[TL_WORKERS_MAX * TL_INTERFACES_MAX]; /* owned */

@@ -93,7 +93,7 @@ static int create_flows(struct worker *w)
 	uint64_t memory = o->flow_memory_bytes ? o->flow_memory_bytes : FLOW_MEMORY_DEFAULT;
 	struct tl_flow_table_opts opts = {
 		.memory_bytes = memory / w->engine->worker_count,
-		.numa_node = -1,
+		.numa_node = w->engine->live ? w->engine->numa_node[0] : -1,
 		.on_end = on_flow_end,
 		.ctx = w,
 	};

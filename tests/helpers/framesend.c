@@ -13,8 +13,8 @@
 #include <net/if.h>
 #include <sched.h>
 #include <string.h>
-#include <time.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static int open_link(const char *name)

@@ -19,19 +19,22 @@ static const struct option_group *groups(void)
 }
 
 /* Parses "capture ARGS…"; splits at blanks. */
-static int parse(const char *line, struct run_options *ret_options, struct tl_error *ret_error)
+static int parse(const char *text, struct run_options *ret_options, struct tl_error *ret_error)
 {
 	static char copy[512];
 	char *argv[64] = { "capture" };
+	struct option_table table = { groups(), 4 };
+	struct command_line line = { .argv = argv };
 	int argc = 1;
-	int at;
+	int err;
 
-	snprintf(copy, sizeof(copy), "%s", line);
+	snprintf(copy, sizeof(copy), "%s", text);
 	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
 		argv[argc++] = word;
 	*ret_options = (struct run_options)RUN_OPTIONS_INIT;
-	at = options__parse(groups(), 4, ret_options, argc, argv, ret_error);
-	return at < 0 ? at : run_options__finish(ret_options, argc, argv, at, ret_error);
+	line.argc = argc;
+	err = options__parse(&table, &line, ret_options, ret_error);
+	return err ? err : run_options__finish(ret_options, &line, ret_error);
 }
 
 Test(options, tcpdump_habits)

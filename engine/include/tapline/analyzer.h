@@ -45,7 +45,7 @@ struct tl_observation {
 	uint16_t kind;	   /* the analyzer's own */
 	uint16_t worker;
 	uint16_t data_bytes;
-	uint64_t ts_ns;			/* packet time it was emitted at */
+	uint64_t ts_ns; /* packet time it was emitted at */
 	struct tl_subject subject;
 	unsigned char data[TL_OBSERVATION_BYTES];
 };
@@ -84,7 +84,8 @@ struct tl_analysis_ops {
 	void (*worker_batch)(void *worker, const struct tl_batch *batch);
 	void (*worker_tick)(void *worker, uint64_t now_ns);
 	/* The flow's entry and its slab are borrowed for the call. */
-	void (*worker_flow_end)(void *worker, struct tl_flow *flow, void *slab, enum tl_flow_end end);
+	void (*worker_flow_end)(void *worker, struct tl_flow *flow, void *slab,
+				enum tl_flow_end end);
 	/* After the last packet and after every flow has ended. */
 	void (*worker_finish)(void *worker, uint64_t now_ns);
 	void (*worker_destroy)(void *worker);

@@ -9,16 +9,16 @@
 
 #include <stdint.h>
 
-#define TL_CACHE_LINE 64
+#define TL_CACHE_LINE	 64
 #define TL_CACHE_ALIGNED __attribute__((aligned(TL_CACHE_LINE)))
 
-#define tl_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
-#define tl_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define tl_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
-#define tl_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define tl_load_relaxed(p)	   __atomic_load_n((p), __ATOMIC_RELAXED)
+#define tl_load_acquire(p)	   __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define tl_store_relaxed(p, v)	   __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define tl_store_release(p, v)	   __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define tl_fetch_add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
-#define tl_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
-#define tl_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
+#define tl_fence_acquire()	   __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define tl_fence_release()	   __atomic_thread_fence(__ATOMIC_RELEASE)
 
 /*
  * Adds to a counter that one thread writes and others read: no locked instruction is needed,

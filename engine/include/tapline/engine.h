@@ -20,7 +20,7 @@
 #include "tapline/source.h"
 
 #define TL_INTERFACES_MAX 32
-#define TL_WORKERS_MAX 64
+#define TL_WORKERS_MAX	  64
 
 struct tl_run_summary;
 
@@ -32,9 +32,9 @@ struct tl_engine_opts {
 	const char *const *files; /* -r, one or more; else NULL */
 	uint32_t file_count;
 
-	const char *filter; /* tcpdump expression; NULL or "" keeps all */
+	const char *filter;	 /* tcpdump expression; NULL or "" keeps all */
 	const char *filter_file; /* -F: reread on SIGHUP; NULL: none */
-	uint32_t snaplen;   /* bytes; 0: TL_SNAPLEN_DEFAULT */
+	uint32_t snaplen;	 /* bytes; 0: TL_SNAPLEN_DEFAULT */
 	enum tl_backend backend;
 	enum tl_xdp_mode xdp;
 	uint32_t workers; /* 0: chosen */
@@ -49,11 +49,11 @@ struct tl_engine_opts {
 	uint64_t cutoff_bytes;
 
 	const struct tl_recorder_opts *recorder; /* NULL: nothing is recorded */
-	struct tl_recorder_limits stop; /* -c, -a duration when nothing is recorded */
+	struct tl_recorder_limits stop;		 /* -c, -a duration when nothing is recorded */
 
 	const struct tl_analysis_ops *analysis; /* NULL: none */
 	struct tl_record_sink sink;
-	uint64_t flow_memory_bytes; /* of all workers; 0: default, 256 MiB */
+	uint64_t flow_memory_bytes;  /* of all workers; 0: default, 256 MiB */
 	tl_flow_end_fn *on_flow_end; /* flow records; called by workers, one at a time a worker */
 	void *flow_ctx;
 
@@ -72,7 +72,7 @@ struct tl_run_summary {
 	char mode[256];
 	char interface[256]; /* names, comma-separated; the files' names for a file */
 	const char *filter;
-	double duration_s; /* of packet time in a file, of wall time live */
+	double duration_s;	       /* of packet time in a file, of wall time live */
 	struct tl_source_stats source; /* summed over all interfaces */
 	struct tl_source_stats per_interface[TL_INTERFACES_MAX];
 	char interface_names[TL_INTERFACES_MAX][TL_IFNAME_MAX];
@@ -98,7 +98,8 @@ struct tl_engine;
 int tl_engine__create(const struct tl_engine_opts *opts, struct tl_error *ret_error,
 		      struct tl_engine **ret_engine);
 
-/* Runs until stopped, a stop condition or the end of the files. 0 or -errno, `ret_error` in words. */
+/* Runs until stopped, a stop condition or the end of the files. 0 or -errno, `ret_error` in words.
+ */
 int tl_engine__run(struct tl_engine *engine, struct tl_error *ret_error);
 
 /* Async-signal-safe: what the signal handlers call. */

@@ -64,7 +64,8 @@ int tl_link_guard__recover(const char *name);
 
 /*
  * `tapline check --fix`: GRO, LRO and hardware GRO off, the receive ring at its largest, until
- * __unfix, which gives the count of settings it put back. Count of changes, and `ret_note` in words.
+ * __unfix, which gives the count of settings it put back. Count of changes, and `ret_note` in
+ * words.
  */
 int tl_link__fix(const char *name, struct tl_error *ret_error, char ret_note[256]);
 int tl_link__unfix(const char *name);

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TL_BATCH_MAX 256	   /* packets that go through the stages together */
+#define TL_BATCH_MAX	   256	   /* packets that go through the stages together */
 #define TL_SNAPLEN_DEFAULT 262144u /* bytes; tcpdump's default */
 
 /* LINKTYPE_ values of the pcap/pcapng registry that Tapline decodes. */
@@ -46,7 +46,8 @@ struct tl_packet {
 	uint32_t wirelen;
 	uint32_t interface; /* index into the run's table of interfaces */
 	uint32_t queue;
-	uint32_t lost_before; /* packets the source lost just before this one (TL_PACKET_AFTER_LOSS) */
+	uint32_t lost_before; /* packets the source lost just before this one (TL_PACKET_AFTER_LOSS)
+			       */
 	uint16_t linktype;    /* enum tl_linktype, or any other LINKTYPE_ value (not decoded) */
 	uint16_t flags;	      /* enum tl_packet_flag */
 	const char *comment;  /* of a file's packet, borrowed as the bytes are; NULL without one */
@@ -55,7 +56,7 @@ struct tl_packet {
 
 _Static_assert(sizeof(struct tl_packet) == 64, "a packet descriptor is one cache line");
 
-#define TL_VLAN_MAX 4	/* tags kept; more are skipped and counted */
+#define TL_VLAN_MAX   4 /* tags kept; more are skipped and counted */
 #define TL_TUNNEL_MAX 4 /* nested tunnels decoded; deeper ones are counted, not followed */
 
 enum tl_tunnel_type {
@@ -74,22 +75,22 @@ enum tl_tunnel_type {
 
 /* The outermost tunnel that carried a flow. */
 struct tl_tunnel {
-	uint8_t type;	   /* enum tl_tunnel_type */
+	uint8_t type;	    /* enum tl_tunnel_type */
 	uint8_t ip_version; /* of the outer header: 4, 6, or 0 (PPPoE, MPLS) */
-	uint16_t depth;	   /* how many tunnels the packet was in */
-	uint32_t id;	   /* VNI, GRE key, ERSPAN session, TEID, PPPoE session, MPLS label */
-	uint8_t src[16];   /* outer addresses; an IPv4 one in the first 4 bytes */
+	uint16_t depth;	    /* how many tunnels the packet was in */
+	uint32_t id;	    /* VNI, GRE key, ERSPAN session, TEID, PPPoE session, MPLS label */
+	uint8_t src[16];    /* outer addresses; an IPv4 one in the first 4 bytes */
 	uint8_t dst[16];
 };
 
 enum tl_layers_flag {
-	TL_LAYERS_TRUNCATED = 1u << 0,	   /* headers go on past the captured bytes */
-	TL_LAYERS_MALFORMED = 1u << 1,	   /* a length field contradicts the packet */
-	TL_LAYERS_FRAGMENT = 1u << 2,	   /* a fragment; ports are known only in the first */
+	TL_LAYERS_TRUNCATED = 1u << 0,	    /* headers go on past the captured bytes */
+	TL_LAYERS_MALFORMED = 1u << 1,	    /* a length field contradicts the packet */
+	TL_LAYERS_FRAGMENT = 1u << 2,	    /* a fragment; ports are known only in the first */
 	TL_LAYERS_FRAGMENT_LATER = 1u << 3, /* not the first: no transport header */
-	TL_LAYERS_TOO_DEEP = 1u << 4,	   /* more tunnels than TL_TUNNEL_MAX */
-	TL_LAYERS_BAD_IP_CSUM = 1u << 5,   /* IPv4 header checksum is wrong */
-	TL_LAYERS_TCP_TS = 1u << 6,	   /* tsval and tsecr are there (RFC 7323) */
+	TL_LAYERS_TOO_DEEP = 1u << 4,	    /* more tunnels than TL_TUNNEL_MAX */
+	TL_LAYERS_BAD_IP_CSUM = 1u << 5,    /* IPv4 header checksum is wrong */
+	TL_LAYERS_TCP_TS = 1u << 6,	    /* tsval and tsecr are there (RFC 7323) */
 	TL_LAYERS_TCP_WSCALE = 1u << 7,
 	TL_LAYERS_TCP_SACK_OK = 1u << 8,
 	TL_LAYERS_VLAN_MORE = 1u << 9, /* more tags than TL_VLAN_MAX */

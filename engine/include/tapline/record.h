@@ -15,7 +15,7 @@
 enum tl_severity { TL_INFO = 0, TL_WARNING, TL_ERROR };
 
 #define TL_EVIDENCE_MAX 12
-#define TL_DETAILS_MAX 20
+#define TL_DETAILS_MAX	20
 
 /* A packet that proves (or speaks against) a finding. */
 struct tl_evidence {
@@ -24,7 +24,13 @@ struct tl_evidence {
 	char what[80];
 };
 
-enum tl_detail_type { TL_DETAIL_U64, TL_DETAIL_F64, TL_DETAIL_BOOL, TL_DETAIL_STRING, TL_DETAIL_NULL };
+enum tl_detail_type {
+	TL_DETAIL_U64,
+	TL_DETAIL_F64,
+	TL_DETAIL_BOOL,
+	TL_DETAIL_STRING,
+	TL_DETAIL_NULL
+};
 
 struct tl_detail {
 	const char *name; /* a literal: the field name of the contract */

@@ -32,9 +32,9 @@ struct tl_recorder_limits {
 };
 
 enum tl_recorder_naming {
-	TL_NAME_SINGLE,	 /* one file, the path as it is */
-	TL_NAME_TCPDUMP, /* -C: FILE, FILE1, FILE2… ; -C -W: FILE0…FILEn-1, zero-padded */
-	TL_NAME_DUMPCAP, /* -b: NAME_00001_20261122100001.EXT */
+	TL_NAME_SINGLE,	  /* one file, the path as it is */
+	TL_NAME_TCPDUMP,  /* -C: FILE, FILE1, FILE2… ; -C -W: FILE0…FILEn-1, zero-padded */
+	TL_NAME_DUMPCAP,  /* -b: NAME_00001_20261122100001.EXT */
 	TL_NAME_STRFTIME, /* -G: strftime(3) in the path; with -C too a counter is appended */
 };
 
@@ -47,14 +47,14 @@ struct tl_recorder_opts {
 	uint64_t buffer_bytes; /* all buffers together; 0: default, 64 MiB */
 	bool packet_buffered;  /* -U: each batch is written at once */
 	bool may_wait; /* a file is read: the caller waits for a free buffer, nothing is dropped */
-	uint64_t flush_ns;     /* oldest packet that may wait in a buffer; 0: default, 20 ms */
+	uint64_t flush_ns; /* oldest packet that may wait in a buffer; 0: default, 20 ms */
 	uint64_t quota_bytes, min_free_bytes, max_age_ns; /* retention; 0: none */
 	enum { TL_COMPRESS_NONE, TL_COMPRESS_ZSTD, TL_COMPRESS_LZ4 } compress;
 	enum { TL_IO_AUTO, TL_IO_URING, TL_IO_PWRITE } io; /* auto: probes, falls back, says so */
-	bool no_direct;	       /* never O_DIRECT */
-	int cpu;	       /* of the writer thread; -1: any */
-	const char *application; /* shb_userappl */
-	const char *owner;	 /* -Z: files are given to this user; NULL: no change */
+	bool no_direct;					   /* never O_DIRECT */
+	int cpu;					   /* of the writer thread; -1: any */
+	const char *application;			   /* shb_userappl */
+	const char *owner; /* -Z: files are given to this user; NULL: no change */
 };
 
 struct tl_recorder_summary {
@@ -63,9 +63,9 @@ struct tl_recorder_summary {
 	uint64_t written_bytes; /* of all files */
 	uint32_t file_count;	/* names below; files that retention deleted are counted only */
 	uint64_t files_deleted;
-	char **files;		/* borrowed until destroy; NULL until close */
-	char io[160];		/* what was used and why: "io_uring, O_DIRECT, 64 buffers of 1 MiB" */
-	int first_error;	/* 0, or the -errno of the first failed write or open */
+	char **files;	 /* borrowed until destroy; NULL until close */
+	char io[160];	 /* what was used and why: "io_uring, O_DIRECT, 64 buffers of 1 MiB" */
+	int first_error; /* 0, or the -errno of the first failed write or open */
 	char error[256];
 };
 
@@ -108,7 +108,8 @@ int tl_recorder__close(struct tl_recorder *recorder, uint64_t now_ns,
 		       const struct tl_source_stats *stats);
 
 /* Valid at any time for progress; final after close. Any thread for the counters. */
-void tl_recorder__summary(const struct tl_recorder *recorder, struct tl_recorder_summary *ret_summary);
+void tl_recorder__summary(const struct tl_recorder *recorder,
+			  struct tl_recorder_summary *ret_summary);
 void tl_recorder__destroy(struct tl_recorder *recorder);
 
 #endif

@@ -25,12 +25,12 @@
 
 /* One line of the run's table of interfaces: what a pcapng Interface Description Block says. */
 struct tl_interface {
-	char name[TL_IFNAME_MAX];	 /* "" when a file does not say */
+	char name[TL_IFNAME_MAX]; /* "" when a file does not say */
 	char description[128];
 	char filter[256]; /* tcpdump expression, "" for none */
 	uint32_t snaplen; /* bytes; never 0 */
 	uint16_t linktype;
-	uint8_t tsresol; /* as in if_tsresol: 9 = ns */
+	uint8_t tsresol;    /* as in if_tsresol: 9 = ns */
 	uint64_t speed_bps; /* 0: unknown */
 	uint8_t mac[6];
 	uint8_t has_mac;
@@ -119,11 +119,11 @@ struct tl_source_live_opts {
 	uint32_t interface_index; /* index in the run's table */
 	uint32_t queue_count;	  /* sockets of this interface: how many workers share it */
 	uint32_t snaplen;
-	uint64_t buffer_bytes; /* whole ring of one socket; 0: sized to the link and memory */
+	uint64_t buffer_bytes;	   /* whole ring of one socket; 0: sized to the link and memory */
 	uint32_t block_timeout_ms; /* longest a quiet link's packet waits; 0: default (4) */
 	int promiscuous;
 	int ignore_outgoing;
-	int numa_node; /* -1: any */
+	int numa_node;			/* -1: any */
 	const struct tl_filter *filter; /* attached before the first packet; NULL: keep all */
 	enum tl_xdp_mode xdp;
 	uint32_t sample;       /* keep 1 packet in N, decided in the kernel; 0 and 1: all */

@@ -18,7 +18,7 @@ struct tl_drops {
 	uint64_t nic;	     /* the NIC had no room (rx_missed, rx_fifo) */
 	uint64_t ring_full;  /* our ring was full */
 	uint64_t fill_empty; /* AF_XDP: no frame in the fill ring */
-	uint64_t kernel;     /* anything else the kernel says it dropped (redirect errors, aborts) */
+	uint64_t kernel; /* anything else the kernel says it dropped (redirect errors, aborts) */
 };
 
 struct tl_source_stats {
@@ -38,7 +38,8 @@ static inline uint64_t tl_drops__total(const struct tl_drops *d)
 	return d->nic + d->ring_full + d->fill_empty + d->kernel;
 }
 
-static inline void tl_source_stats__add(struct tl_source_stats *sum, const struct tl_source_stats *s)
+static inline void tl_source_stats__add(struct tl_source_stats *sum,
+					const struct tl_source_stats *s)
 {
 	sum->received += s->received;
 	sum->filtered += s->filtered;
