@@ -19,24 +19,33 @@ enum tl_verdict {
 	TL_VERDICT_WINDOW_PROBE, /* any shape of probe while the peer's window is shut */
 	TL_VERDICT_PURE_ACK,	 /* no bytes, no SYN, FIN or RST */
 	TL_VERDICT_SYN_RETRANSMIT, /* the same SYN (or SYN-ACK) with the same ISN again */
-	TL_VERDICT_NOT_TRACKED,	 /* no flow, a later fragment, or headers cut off */
+	TL_VERDICT_NOT_TRACKED,	   /* no flow, a later fragment, or headers cut off */
 };
 
 enum tl_trigger { TL_TRIGGER_NONE = 0, TL_TRIGGER_RTO, TL_TRIGGER_FAST, TL_TRIGGER_TLP };
 
+/* Where a RST's sequence number lies, seen from its receiver (RFC 5961, section 3.2). */
+enum tl_rst_fit {
+	TL_RST_UNKNOWN = 0, /* no RST, or nothing of its sender was seen and ACKed */
+	TL_RST_EXACT,	    /* the next byte that the receiver waits for: it obeys */
+	TL_RST_IN_WINDOW,   /* it answers with a challenge ACK */
+	TL_RST_OUTSIDE,	    /* it ignores it */
+};
+
 struct tl_segment {
-	uint8_t verdict;	/* enum tl_verdict */
-	uint8_t trigger;	/* enum tl_trigger, of a retransmission */
-	uint8_t duplicate_ack;	/* this ACK is a duplicate (RFC 5681) */
-	uint8_t window_known;	/* window_bytes is scaled rightly (both SYNs seen), or is 0 */
-	uint32_t relative_seq;	/* of the first byte, from the ISN (or the first byte seen) */
-	uint32_t new_bytes;	/* bytes of this segment that are new */
-	uint32_t window_bytes;	/* the window this segment advertises */
-	uint32_t missed_bytes;	/* a hole before this was just found to be the capture's own loss */
-	uint32_t flight_bytes;	/* sent and not ACKed, in this direction, after this segment */
-	uint32_t acked_bytes;	/* new bytes of the peer that this segment ACKs */
-	uint32_t rtt_us;	/* sample this ACK gives of the way from the tap and back; 0: none */
-	uint32_t dsack_bytes;	/* this ACK's D-SACK: a past retransmission was spurious */
+	uint8_t verdict;       /* enum tl_verdict */
+	uint8_t trigger;       /* enum tl_trigger, of a retransmission */
+	uint8_t duplicate_ack; /* this ACK is a duplicate (RFC 5681) */
+	uint8_t window_known;  /* window_bytes is scaled rightly (both SYNs seen), or is 0 */
+	uint8_t rst_fit;       /* enum tl_rst_fit */
+	uint32_t relative_seq; /* of the first byte, from the ISN (or the first byte seen) */
+	uint32_t new_bytes;    /* bytes of this segment that are new */
+	uint32_t window_bytes; /* the window this segment advertises */
+	uint32_t missed_bytes; /* a hole before this was just found to be the capture's own loss */
+	uint32_t flight_bytes; /* sent and not ACKed, in this direction, after this segment */
+	uint32_t acked_bytes;  /* new bytes of the peer that this segment ACKs */
+	uint32_t rtt_us;       /* sample this ACK gives of the way from the tap and back; 0: none */
+	uint32_t dsack_bytes;  /* this ACK's D-SACK: a past retransmission was spurious */
 	/*
 	 * When the retransmitted bytes were first seen, to within an eighth of the flight; 0: never
 	 */
