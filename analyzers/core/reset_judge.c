@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The judge of reset (reset.h): groups the RSTs, and takes out of the groups what has a cause of
+ * its own: a service that was down, a timer.
+ *
+ *	records: a ring, the oldest is baked into its group's sum
+ *	groups:  found by key (service, sender, phase; a client's own by the client, too)
+ *
+ *	tick: each group that changed ─► records, in order of time ─► in an outage?  ─►
+ *service.crash └─► in a mode?     ─► tcp.idle_timeout └─► the rest       ─► tcp.reset
+ *
+ * A finding is written anew from all its records each time, so that the order in which workers tell
+ * makes no difference, and retracted when nothing is left in it. Control thread only.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/reset.h"
+
+#define RECORDS	  1024u
+#define GROUPS	  256u
+#define HISTORIES 1024u /* a power of two */
+#define PROBES	  4u
+#define NO_GROUP  UINT16_MAX
+
+#define TIMER_FLOWS 5u
+
+struct group {
+	bool used, is_dirty, told, timer_told;
+	uint8_t key[TL_PAIR_KEY];
+	uint32_t generation;
+	uint64_t at_ns;
+	struct reset_sum baked, timer_baked;
+};
+
+struct reset_judge {
+	struct tl_analyzer_judge view;
+	uint64_t withheld;
+	uint32_t newest;
+	uint32_t groups_dirty, histories_dirty;
+	struct reset_record record[RECORDS];
+	struct group group[GROUPS];
+	struct reset_history history[HISTORIES];
+	uint16_t order[RECORDS]; /* scratch: records of one group */
+	uint64_t idle[RECORDS];
+};
+
+/* --- services -------------------------------------------------------------------------------- */
+
+static struct reset_history *history_find(struct reset_judge *j, const struct tl_endpoint *server)
+{
+	uint64_t hash = tl_text__hash(server->port, server->ip, sizeof(server->ip));
+
+	for (uint32_t i = 0; i < PROBES; i++) {
+		struct reset_history *h = &j->history[(hash + i) & (HISTORIES - 1)];
+
+		if (h->used && h->server.port == server->port &&
+		    tl_endpoint__same_host(&h->server, server))
+			return h;
+	}
+	return NULL;
+}
+
+/* Made if need be, in the place of the one that was longest without news. */
+static struct reset_history *history_get(struct reset_judge *j, const struct tl_endpoint *server)
+{
+	uint64_t hash = tl_text__hash(server->port, server->ip, sizeof(server->ip));
+	struct reset_history *h = history_find(j, server);
+
+	if (h)
+		return h;
+	for (uint32_t i = 0; i < PROBES; i++) {
+		struct reset_history *other = &j->history[(hash + i) & (HISTORIES - 1)];
+
+		if (!h || !other->used || (h->used && other->used_ns < h->used_ns))
+			h = other;
+	}
+	*h = (struct reset_history){ .used = true, .server = *server };
+	h->subject.server = *server;
+	h->subject.proto = TL_PROTO_TCP;
+	return h;
+}
+
+static void tell_crash(struct reset_judge *j, const struct reset_history *h, uint64_t now_ns)
+{
+	uint8_t key[TL_ENDPOINT_KEY];
+	struct tl_finding *f;
+	bool is_new, is_sure = false;
+
+	for (uint32_t i = 0; i < h->outages && i < RESET_OUTAGES; i++)
+		is_sure |= reset_outage__is_sure(&h->outage[i], now_ns);
+	tl_endpoint__key(&h->server, key);
+	f = tl_findings__begin(j->view.findings, "service.crash", key, sizeof(key), &is_new);
+	if (!is_sure) {
+		tl_findings__retract(j->view.findings, f);
+		return;
+	}
+	reset_words__crash(h, now_ns, f);
+	tl_findings__commit(j->view.findings, f, f->last_ns);
+}
+
+/* --- sums ------------------------------------------------------------------------------------ */
+
+static void sum_add(struct reset_sum *sum, const struct reset_record *record)
+{
+	const struct reset_report *r = &record->report;
+
+	if (!sum->flows || r->rst_ns < sum->first_ns) {
+		sum->first_ns =
+			r->proof_count && r->proof[0].ts_ns < r->rst_ns && r->phase != RESET_IN_IDLE
+				? r->proof[0].ts_ns
+				: r->rst_ns;
+		sum->subject = record->subject;
+		sum->first = *r;
+	}
+	if (!sum->flows++)
+		sum->clients = 1;
+	else if (!tl_endpoint__same_host(&sum->subject.client, &record->subject.client))
+		sum->clients = 2; /* several: how many is not told */
+	sum->pending += !!(r->flags & RESET_PENDING);
+	sum->in_flight += !!(r->flags & RESET_IN_FLIGHT);
+	sum->unread += !!(r->flags & RESET_UNREAD);
+	sum->ignored += !!(r->flags & RESET_IGNORED);
+	sum->midstream += !!(r->flags & RESET_MIDSTREAM);
+	sum->in_window += r->fit == TL_RST_EXACT || r->fit == TL_RST_IN_WINDOW;
+	sum->out_of_window += r->fit == TL_RST_OUTSIDE;
+	sum->doubts |= r->doubts;
+	if (r->rst_ns > sum->last_ns)
+		sum->last_ns = r->rst_ns;
+	if (r->idle_ns > sum->idle_ns)
+		sum->idle_ns = r->idle_ns;
+	for (uint32_t i = 0; i < r->proof_count; i++) {
+		if (sum->proof_count == TL_EVIDENCE_MAX) {
+			memmove(&sum->proof[TL_EVIDENCE_MAX / 2],
+				&sum->proof[TL_EVIDENCE_MAX / 2 + 1],
+				(TL_EVIDENCE_MAX / 2 - 1) * sizeof(sum->proof[0]));
+			sum->proof_count--;
+		}
+		sum->proof[sum->proof_count++] = r->proof[i];
+	}
+}
+
+/* --- groups ---------------------------------------------------------------------------------- */
+
+static struct group *group_get(struct reset_judge *j, const struct reset_record *record)
+{
+	const struct reset_report *r = &record->report;
+	struct tl_subject about = record->subject;
+	uint8_t key[TL_PAIR_KEY];
+	struct group *free_one = NULL;
+
+	/* What a server or a box in its place does is one cause, whoever it happens to. */
+	if (r->sender != RESET_BY_CLIENT)
+		memset(&about.client, 0, sizeof(about.client));
+	tl_pair__key(&about, (uint8_t)(r->sender << 4 | r->phase), key);
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct group *g = &j->group[i];
+
+		if (g->used && !memcmp(g->key, key, sizeof(key)))
+			return g;
+		if (!g->used && !free_one)
+			free_one = g;
+	}
+	if (!free_one)
+		return NULL;
+	*free_one = (struct group){ .used = true, .generation = free_one->generation + 1 };
+	memcpy(free_one->key, key, sizeof(key));
+	return free_one;
+}
+
+static struct group *group_of(struct reset_judge *j, const struct reset_record *record)
+{
+	struct group *g = record->used ? &j->group[record->group] : NULL;
+
+	return g && g->used && g->generation == record->generation ? g : NULL;
+}
+
+static void touch(struct reset_judge *j, struct group *g)
+{
+	j->groups_dirty += !g->is_dirty;
+	g->is_dirty = true;
+}
+
+static void bake(struct reset_judge *j, struct reset_record *record, uint64_t now_ns)
+{
+	struct group *g = group_of(j, record);
+	const struct reset_history *h = history_find(j, &record->subject.server);
+
+	if (!g || (h && reset_history__covers(h, record->report.rst_ns, now_ns)))
+		return;
+	sum_add(record->in_timer ? &g->timer_baked : &g->baked, record);
+}
+
+static void observe_rst(struct reset_judge *j, const struct tl_observation *o)
+{
+	struct reset_record *record = &j->record[++j->newest % RECORDS];
+	struct group *g;
+
+	bake(j, record, o->ts_ns);
+	*record = (struct reset_record){ .subject = o->subject };
+	memcpy(&record->report, o->data, sizeof(record->report));
+	g = group_get(j, record);
+	if (!g) {
+		j->withheld++;
+		return;
+	}
+	record->used = true;
+	record->group = (uint16_t)(g - j->group);
+	record->generation = g->generation;
+	if (record->report.rst_ns > g->at_ns)
+		g->at_ns = record->report.rst_ns;
+	touch(j, g);
+}
+
+/* --- what a group's records say -------------------------------------------------------------- */
+
+static struct reset_judge *sorted; /* qsort's comparison has no context of its own */
+
+static int by_time(const void *a, const void *b)
+{
+	const struct reset_report *ra = &sorted->record[*(const uint16_t *)a].report;
+	const struct reset_report *rb = &sorted->record[*(const uint16_t *)b].report;
+
+	return (ra->rst_ns > rb->rst_ns) - (ra->rst_ns < rb->rst_ns);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The group's records that no outage explains, in order of time; how many. */
+static uint32_t collect(struct reset_judge *j, const struct group *g, uint64_t now_ns)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < RECORDS; i++) {
+		struct reset_record *record = &j->record[i];
+		const struct reset_history *h;
+
+		if (group_of(j, record) != g)
+			continue;
+		h = history_find(j, &record->subject.server);
+		if (record->report.sender != RESET_BY_CLIENT && h &&
+		    reset_history__covers(h, record->report.rst_ns, now_ns))
+			continue;
+		j->order[n++] = (uint16_t)i;
+	}
+	sorted = j;
+	qsort(j->order, n, sizeof(j->order[0]), by_time);
+	return n;
+}
+
+/*
+ * The mode in the idle times of the first `n` of order: most of them within ±2 %. Returns how many;
+ * its bounds are returned.
+ */
+static uint32_t find_mode(struct reset_judge *j, uint32_t n, uint64_t *ret_low, uint64_t *ret_high)
+{
+	uint32_t best = 0, from = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		j->idle[i] = j->record[j->order[i]].report.idle_ns;
+	qsort(j->idle, n, sizeof(j->idle[0]), by_size);
+	for (uint32_t to = 0; to < n; to++) {
+		while (j->idle[to] > j->idle[from] + j->idle[from] / 25)
+			from++;
+		if (to - from + 1 > best) {
+			best = to - from + 1;
+			*ret_low = j->idle[from];
+			*ret_high = j->idle[to];
+		}
+	}
+	return best;
+}
+
+static void mark_timer(struct reset_judge *j, struct group *g, uint32_t n)
+{
+	uint64_t low = 0, high = 0, past = g->timer_baked.flows;
+	uint32_t in_mode = 0;
+	bool is_timer;
+
+	if (n && j->record[j->order[0]].report.phase == RESET_IN_IDLE)
+		in_mode = find_mode(j, n, &low, &high);
+	is_timer = in_mode + past >= TIMER_FLOWS && in_mode * 3 >= n;
+	for (uint32_t i = 0; i < n; i++) {
+		struct reset_record *record = &j->record[j->order[i]];
+		uint64_t idle = record->report.idle_ns;
+
+		record->in_timer = is_timer && idle >= low && idle <= high;
+	}
+}
+
+static void settle_timer(struct reset_judge *j, struct group *g, uint32_t n)
+{
+	struct reset_sum sum = g->timer_baked;
+	struct tl_finding *f;
+	uint32_t in_mode = 0;
+	bool is_new;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct reset_record *record = &j->record[j->order[i]];
+
+		if (!record->in_timer)
+			continue;
+		sum_add(&sum, record);
+		j->idle[in_mode++] = record->report.idle_ns;
+	}
+	if (!sum.flows && !g->timer_told)
+		return;
+	f = tl_findings__begin(j->view.findings, "tcp.idle_timeout", g->key, sizeof(g->key),
+			       &is_new);
+	g->timer_told = sum.flows;
+	if (!sum.flows) {
+		tl_findings__retract(j->view.findings, f);
+		return;
+	}
+	qsort(j->idle, in_mode, sizeof(j->idle[0]), by_size);
+	if (in_mode)
+		sum.idle_ns = j->idle[in_mode / 2];
+	reset_words__timer(&sum, f);
+	tl_findings__commit(j->view.findings, f, sum.last_ns);
+}
+
+static void settle_resets(struct reset_judge *j, struct group *g, uint32_t n)
+{
+	struct reset_sum sum = g->baked;
+	struct tl_finding *f;
+	bool is_new;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!j->record[j->order[i]].in_timer)
+			sum_add(&sum, &j->record[j->order[i]]);
+	if (!sum.flows && !g->told)
+		return;
+	f = tl_findings__begin(j->view.findings, "tcp.reset", g->key, sizeof(g->key), &is_new);
+	g->told = sum.flows;
+	if (!sum.flows) {
+		tl_findings__retract(j->view.findings, f);
+		return;
+	}
+	sum.withheld = j->withheld;
+	reset_words__reset(&sum, j->view.facts, f);
+	tl_findings__commit(j->view.findings, f, sum.last_ns);
+}
+
+static void settle(struct reset_judge *j, struct group *g, uint64_t now_ns)
+{
+	uint32_t n = collect(j, g, now_ns);
+
+	mark_timer(j, g, n);
+	settle_timer(j, g, n);
+	settle_resets(j, g, n);
+	g->is_dirty = false;
+}
+
+/* --- what the registry calls ----------------------------------------------------------------- */
+
+int reset_judge__init(void *state, const struct tl_analyzer_judge *view)
+{
+	struct reset_judge **ret_judge = state;
+	struct reset_judge *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	j->view = *view;
+	*ret_judge = j;
+	return 0;
+}
+
+void reset_judge__fini(void *state)
+{
+	struct reset_judge **judge_at = state;
+
+	free(*judge_at);
+}
+
+static void observe_services(struct reset_judge *j, const struct tl_observation *o)
+{
+	struct reset_services list;
+
+	memcpy(&list, o->data, sizeof(list));
+	j->withheld += list.withheld;
+	for (uint32_t i = 0; i < list.count && i < RESET_SERVICES_MAX; i++) {
+		struct reset_history *h = history_get(j, &list.service[i].server);
+		bool was_dirty = h->is_dirty;
+
+		h->used_ns = o->ts_ns;
+		reset_history__add(h, &list.service[i]);
+		j->histories_dirty += h->is_dirty && !was_dirty;
+	}
+}
+
+void reset_judge__observe(void *state, const struct tl_observation *observation)
+{
+	struct reset_judge *j = *(struct reset_judge **)state;
+
+	if (observation->kind == RESET_OBSERVED_RST)
+		observe_rst(j, observation);
+	else if (observation->kind == RESET_OBSERVED_SERVICES)
+		observe_services(j, observation);
+}
+
+/* An outage that goes on is looked at again at each tick: it may become sure by lasting. */
+static void settle_histories(struct reset_judge *j, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < HISTORIES && j->histories_dirty; i++) {
+		struct reset_history *h = &j->history[i];
+		const struct reset_outage *newest = &h->outage[(h->outages - 1) % RESET_OUTAGES];
+
+		if (!h->is_dirty)
+			continue;
+		tell_crash(j, h, now_ns);
+		for (uint32_t g = 0; g < GROUPS; g++)
+			if (j->group[g].used &&
+			    !memcmp(j->group[g].key + TL_ENDPOINT_KEY + 1, h->server.ip, 16))
+				touch(j, &j->group[g]);
+		h->is_dirty = h->is_out && !reset_outage__is_sure(newest, now_ns);
+		j->histories_dirty -= !h->is_dirty;
+	}
+}
+
+static void settle_groups(struct reset_judge *j, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < GROUPS && j->groups_dirty; i++) {
+		if (!j->group[i].used || !j->group[i].is_dirty)
+			continue;
+		settle(j, &j->group[i], now_ns);
+		j->groups_dirty--;
+	}
+}
+
+void reset_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct reset_judge *j = *(struct reset_judge **)state;
+
+	(void)totals;
+	settle_histories(j, now_ns);
+	settle_groups(j, now_ns);
+	/* The store settles their findings at this tick: what comes later is another one. */
+	for (uint32_t i = 0; i < GROUPS; i++)
+		if (j->group[i].used && j->group[i].at_ns + TL_FINDING_QUIET_NS <= now_ns)
+			j->group[i].used = false;
+}
+
+void reset_judge__finish(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct reset_judge *j = *(struct reset_judge **)state;
+
+	(void)totals;
+	settle_histories(j, now_ns);
+	/* Once more, with all that is known of the mirror by now. */
+	for (uint32_t i = 0; i < GROUPS; i++)
+		if (j->group[i].used)
+			touch(j, &j->group[i]);
+	settle_groups(j, now_ns);
+}

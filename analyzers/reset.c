@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tcp.reset, tcp.idle_timeout, service.crash: connections that are cut. This is the worker half: it
+ * learns what each host's packets look like (TTL, MAC, IP ID), remembers the RSTs of a flow until
+ * its end shows what they did, and counts for each service how connections end and begin. The judge
+ * (core/reset_judge.c) decides and groups.
+ *
+ *	flow's bytes                      cut: a pool, for flows with a RST
+ *	+--------+--------+-------+       +-----------------------------------+
+ *	| side 0 | side 1 | speak |──────►| report as of the RST, what came   |──► at the flow's end
+ *	+--------+--------+-------+       | after it                          |
+ *	                                  +-----------------------------------+
+ *
+ * Not told, for they cut nothing: a RST to a SYN (connect.refused), after a FIN, by a client that
+ * has all it asked for or asked for nothing, without anything before it.
+ *
+ * Invariants: copies never count. What is told depends on packets alone. Everything has a cap; what
+ * is over is counted.
+ */
+#include <stdlib.h>
+
+#include "core/reset.h"
+
+#define CUTS_MAX       4096u
+#define SERVICES       2048u /* a power of two */
+#define REPORTS_EACH_S 4000u
+#define LEARNED	       3u   /* packets of a side, before its RST can look strange */
+#define ID_STEP_MAX    4096 /* a host's counter for all its packets may jump this far */
+#define GOES_ON_NS     (5 * TL_NS_PER_MS) /* the mirror may mix up what is closer */
+#define BOTH_NS	       (100 * TL_NS_PER_MS)
+#define RECENT_NS      (1 * TL_NS_PER_SEC)
+#define FRESH_NS       (1 * TL_NS_PER_SEC) /* a RST this soon answers the data before it */
+#define LONG_IDLE_NS   (10 * TL_NS_PER_SEC)
+
+/* What is known of one side of a flow. */
+struct side {
+	uint64_t data_ns, data_frame;
+	uint64_t last_ns;
+	uint32_t data_seq, data_bytes; /* of the latest */
+	uint32_t min_rtt_us;	       /* from the tap to it and back */
+	uint32_t flight;	       /* bytes sent and not ACKed */
+	uint32_t mac;		       /* hash of its address */
+	uint16_t ip_id;
+	uint8_t ttl[2];
+	uint8_t ttl_count, packets, id_score, tcp_ts;
+};
+
+enum flow_flag {
+	SAW_SYN = 1u << 0,
+	SAW_SYNACK = 1u << 1,
+	ESTABLISHED = 1u << 2,
+	SAW_FIN = 1u << 3,
+	END_TOLD = 1u << 4, /* the server's, to its service */
+	DOWN_TOLD = 1u << 5,
+	HALF_OPEN = 1u << 6, /* the server repeats its SYN-ACK: connect.queue_overflow's */
+};
+
+struct flow_state {
+	struct side side[2];
+	uint64_t gap_ns; /* without data, before the last data */
+	uint32_t cut;	 /* index + 1 */
+	uint8_t flags;
+	uint8_t speaker; /* who sent data last: side + 1; 0: nobody */
+	uint8_t synacks;
+};
+
+struct cut {
+	uint32_t next_free; /* index + 1 */
+	uint8_t side;
+	bool to_syn, had_fin, established;
+	uint8_t speaker; /* as in the flow, when the RST came */
+	struct reset_report report;
+};
+
+struct service {
+	struct reset_service s;
+	bool is_dirty;
+};
+
+struct worker {
+	struct tl_analyzer_worker out;
+	uint64_t now_ns;
+	uint64_t second;
+	uint32_t reports;
+	uint32_t cuts_used, cut_free;
+	uint32_t dirty;
+	uint64_t withheld;
+	struct reset_services pack;
+	struct cut cut[CUTS_MAX];
+	struct service service[SERVICES];
+};
+
+/* One packet on its way through. */
+struct step {
+	struct worker *w;
+	struct flow_state *fs;
+	const struct tl_flow *flow;
+	const struct tl_packet *packet;
+	const struct tl_layers *layers;
+	const struct tl_segment *segment;
+	uint64_t now_ns;
+	uint8_t side;
+	bool from_client;
+};
+
+/* --- services -------------------------------------------------------------------------------- */
+
+static void pack_send(struct worker *w, uint64_t now_ns)
+{
+	struct tl_observation o = {
+		.kind = RESET_OBSERVED_SERVICES,
+		.ts_ns = now_ns,
+		.data_bytes = sizeof(w->pack),
+	};
+
+	if (!w->pack.count && !w->withheld)
+		return;
+	w->pack.withheld = w->withheld;
+	w->withheld = 0;
+	memcpy(o.data, &w->pack, sizeof(w->pack));
+	tl_analyzer_worker__emit(&w->out, &o);
+	memset(&w->pack, 0, sizeof(w->pack));
+}
+
+static void pack_add(struct worker *w, struct service *service, uint64_t now_ns)
+{
+	struct tl_endpoint server = service->s.server;
+
+	w->pack.service[w->pack.count++] = service->s;
+	memset(service, 0, sizeof(*service));
+	service->s.server = server;
+	w->dirty--;
+	if (w->pack.count == RESET_SERVICES_MAX)
+		pack_send(w, now_ns);
+}
+
+/* The service of the flow, marked as one to tell of. */
+static struct reset_service *service_of(const struct step *s)
+{
+	struct worker *w = s->w;
+	struct tl_endpoint e = tl_subject__of_flow(s->flow, s->flow->client).server;
+	uint64_t hash = tl_text__hash(e.port, e.ip, sizeof(e.ip));
+	struct service *service = &w->service[hash & (SERVICES - 1)];
+
+	if (service->s.server.port != e.port || !tl_endpoint__same_host(&service->s.server, &e)) {
+		if (service->is_dirty)
+			pack_add(w, service, s->now_ns);
+		memset(service, 0, sizeof(*service));
+		service->s.server = e;
+	}
+	w->dirty += !service->is_dirty;
+	service->is_dirty = true;
+	return &service->s;
+}
+
+static uint64_t client_bit(const struct step *s)
+{
+	const uint8_t *address = s->flow->key.addr[s->flow->client];
+
+	return 1ull << (tl_text__hash(0, address, sizeof(s->flow->key.addr[0])) & 63);
+}
+
+/* The server ends the connection, and the client did not before it. */
+static void count_end(const struct step *s)
+{
+	struct reset_service *service;
+
+	if (s->fs->flags & (END_TOLD | SAW_FIN) || !(s->fs->flags & ESTABLISHED))
+		return;
+	s->fs->flags |= END_TOLD;
+	service = service_of(s);
+	if (!service->ends++) {
+		service->end_first_ns = s->now_ns;
+		service->end_first_frame = s->packet->frame;
+	}
+	service->end_clients |= client_bit(s);
+	service->rsts += !!(s->layers->tcp_flags & TL_TCP_RST);
+	service->end_last_ns = s->now_ns;
+	service->end_last_frame = s->packet->frame;
+}
+
+/* A SYN that failed: refused, or sent again for want of an answer. */
+static void count_down(const struct step *s)
+{
+	struct reset_service *service;
+
+	if (s->fs->flags & DOWN_TOLD)
+		return;
+	s->fs->flags |= DOWN_TOLD;
+	service = service_of(s);
+	if (!service->downs++) {
+		service->down_first_ns = s->now_ns;
+		service->down_first_frame = s->packet->frame;
+	}
+	service->down_clients |= client_bit(s);
+	service->refuses |= !!(s->layers->tcp_flags & TL_TCP_RST);
+	service->down_last_ns = s->now_ns;
+	service->accept_ns = 0;
+}
+
+static void count_accept(const struct step *s)
+{
+	struct reset_service *service = service_of(s);
+
+	if (!service->accept_ns) {
+		service->accept_ns = s->now_ns;
+		service->accept_frame = s->packet->frame;
+	}
+	service->accept_last_ns = s->now_ns;
+}
+
+/* --- what a side's packets look like --------------------------------------------------------- */
+
+static uint32_t mac_of(const struct tl_packet *packet, const struct tl_layers *layers)
+{
+	/* Innermost Ethernet: destination, source. Other links have no address to compare. */
+	if (packet->linktype != TL_LINKTYPE_ETHERNET || layers->l2_offset + 12u > packet->caplen ||
+	    layers->l3_offset < layers->l2_offset + 14u)
+		return 0;
+	return (uint32_t)tl_text__hash(0, packet->data + layers->l2_offset + 6, 6) | 1;
+}
+
+static bool knows_ttl(const struct side *side, uint8_t ttl)
+{
+	for (uint8_t i = 0; i < side->ttl_count; i++)
+		if (side->ttl[i] == ttl)
+			return true;
+	return false;
+}
+
+static void learn(const struct step *s)
+{
+	const struct tl_layers *l = s->layers;
+	struct side *side = &s->fs->side[s->side];
+	struct side *peer = &s->fs->side[!s->side];
+	int16_t id_step = (int16_t)(uint16_t)(l->ip_id - side->ip_id);
+
+	if (side->packets < UINT8_MAX)
+		side->packets++;
+	if (!knows_ttl(side, l->ttl) && side->ttl_count < sizeof(side->ttl))
+		side->ttl[side->ttl_count++] = l->ttl;
+	if (side->packets <= LEARNED)
+		side->mac = mac_of(s->packet, l);
+	side->tcp_ts = l->flags & TL_LAYERS_TCP_TS ? 1 : 0;
+	if (l->ip_version == 4 && l->ip_id) {
+		if (id_step > 0 && id_step <= ID_STEP_MAX)
+			side->id_score = side->id_score < 8 ? side->id_score + 1 : 8;
+		else if (side->packets > 1)
+			side->id_score = 0;
+		side->ip_id = (uint16_t)l->ip_id;
+	}
+	if (s->segment->rtt_us && (!side->min_rtt_us || s->segment->rtt_us < side->min_rtt_us))
+		side->min_rtt_us = s->segment->rtt_us;
+	side->flight = s->segment->flight_bytes;
+	peer->flight -=
+		s->segment->acked_bytes < peer->flight ? s->segment->acked_bytes : peer->flight;
+	side->last_ns = s->now_ns;
+}
+
+static void learn_data(const struct step *s)
+{
+	struct flow_state *fs = s->fs;
+	struct side *side = &fs->side[s->side];
+	uint64_t before = fs->side[!s->side].data_ns;
+
+	if (side->data_ns > before)
+		before = side->data_ns;
+	if (!s->from_client && fs->speaker == s->flow->client + 1u && fs->flags & ESTABLISHED)
+		service_of(s)->answer_ns = s->now_ns;
+	fs->gap_ns = before ? tl_span_ns(before, s->now_ns) : 0;
+	fs->speaker = (uint8_t)(s->side + 1);
+	side->data_ns = s->now_ns;
+	side->data_frame = s->packet->frame;
+	side->data_seq = s->layers->seq;
+	side->data_bytes = s->layers->payload_bytes;
+}
+
+/* How far the packet has come, when hosts begin at 32, 64, 128 or 255. */
+static int distance(uint8_t ttl)
+{
+	return (ttl > 128 ? 255 : ttl > 64 ? 128 : ttl > 32 ? 64 : 32) - ttl;
+}
+
+static uint32_t doubts_of(const struct step *s)
+{
+	const struct side *side = &s->fs->side[s->side], *peer = &s->fs->side[!s->side];
+	const struct tl_layers *l = s->layers;
+	uint16_t id_off = (uint16_t)(l->ip_id - side->ip_id);
+	uint32_t mac = mac_of(s->packet, l);
+	uint32_t doubts = 0;
+	bool far = side->ttl_count;
+
+	/* Paths differ by a hop (ECMP); the kernel's own RST may have another TTL to begin with. */
+	for (uint8_t i = 0; i < side->ttl_count; i++)
+		far = far && abs(distance(side->ttl[i]) - distance(l->ttl)) > 1;
+	if (far && side->packets)
+		doubts |= RESET_DOUBT_TTL;
+	if (side->packets < LEARNED)
+		return doubts;
+	if (mac && side->mac && mac != side->mac)
+		doubts |= RESET_DOUBT_MAC;
+	if (l->ip_version == 4 && l->ip_id && side->id_score >= LEARNED - 1 &&
+	    id_off > ID_STEP_MAX && id_off < UINT16_MAX - 16)
+		doubts |= RESET_DOUBT_IP_ID;
+	if (side->tcp_ts && !(l->flags & TL_LAYERS_TCP_TS))
+		doubts |= RESET_DOUBT_NO_TS;
+	/* It ACKs all of the peer's data, part of which has only just passed. */
+	if (l->tcp_flags & TL_TCP_ACK && side->min_rtt_us > 2000 && peer->data_ns && peer->flight &&
+	    l->ack - peer->data_seq - 1 < 65536 &&
+	    tl_span_ns(peer->data_ns, s->now_ns) / 1000 < side->min_rtt_us / 4)
+		doubts |= RESET_DOUBT_TOO_FAST;
+	return doubts;
+}
+
+/* --- RSTs ------------------------------------------------------------------------------------ */
+
+static struct cut *cut_take(struct worker *w, struct flow_state *fs)
+{
+	if (w->cut_free) {
+		fs->cut = w->cut_free;
+		w->cut_free = w->cut[fs->cut - 1].next_free;
+	} else if (w->cuts_used < CUTS_MAX) {
+		fs->cut = ++w->cuts_used;
+	} else {
+		w->withheld++;
+		return NULL;
+	}
+	memset(&w->cut[fs->cut - 1], 0, sizeof(w->cut[0]));
+	return &w->cut[fs->cut - 1];
+}
+
+static void prove_rst(const struct step *s, struct reset_report *r)
+{
+	if (r->proof_count == RESET_PROOFS)
+		return;
+	r->proof[r->proof_count++] = (struct tl_proof){
+		.frame = s->packet->frame,
+		.ts_ns = s->now_ns,
+		.seq = s->layers->seq,
+		.value = s->layers->ttl,
+		.what = (uint8_t)(s->from_client ? RESET_BY_CLIENT : RESET_BY_SERVER),
+	};
+}
+
+static void prove_data(const struct step *s, struct reset_report *r)
+{
+	const struct flow_state *fs = s->fs;
+	const struct side *last = fs->speaker ? &fs->side[fs->speaker - 1] : NULL;
+
+	if (last && last->data_ns)
+		r->proof[r->proof_count++] = (struct tl_proof){
+			.frame = last->data_frame,
+			.ts_ns = last->data_ns,
+			.seq = last->data_seq,
+		};
+}
+
+static void judge_time(const struct step *s, struct reset_report *r)
+{
+	const struct flow_state *fs = s->fs;
+	const struct side *last = fs->speaker ? &fs->side[fs->speaker - 1] : NULL;
+	uint64_t since = last ? tl_span_ns(last->data_ns, s->now_ns) : 0;
+
+	r->phase = RESET_IN_TRANSFER;
+	r->idle_ns = since;
+	if (fs->flags & SAW_FIN) {
+		r->phase = RESET_IN_CLOSING;
+	} else if (!last) {
+		r->phase = RESET_IN_HANDSHAKE;
+		r->idle_ns = tl_span_ns(s->flow->first_ns, s->now_ns);
+		if (r->idle_ns >= RESET_IDLE_NS && fs->flags & ESTABLISHED)
+			r->phase = RESET_IN_IDLE;
+	} else if (since >= RESET_IDLE_NS) {
+		r->phase = RESET_IN_IDLE;
+	} else if (fs->gap_ns >= LONG_IDLE_NS && fs->speaker != s->side + 1u) {
+		/* Whoever answers has forgotten the connection meanwhile. */
+		r->phase = RESET_IN_IDLE;
+		r->idle_ns = fs->gap_ns;
+		r->flags |= RESET_AFTER_IDLE;
+	}
+}
+
+/* Does the RST itself say that its sender has all that the peer sent? */
+static bool acks_all(const struct step *s)
+{
+	const struct side *peer = &s->fs->side[!s->side];
+
+	return s->layers->tcp_flags & TL_TCP_ACK &&
+	       s->layers->ack == peer->data_seq + peer->data_bytes;
+}
+
+static void first_rst(const struct step *s)
+{
+	struct flow_state *fs = s->fs;
+	const struct side *side = &fs->side[s->side], *peer = &fs->side[!s->side];
+	struct cut *c = cut_take(s->w, fs);
+	struct reset_report *r;
+
+	if (!c)
+		return;
+	r = &c->report;
+	c->side = s->side;
+	c->to_syn = fs->flags & SAW_SYN && !(fs->flags & (SAW_SYNACK | ESTABLISHED));
+	c->had_fin = fs->flags & SAW_FIN;
+	c->established = fs->flags & ESTABLISHED;
+	c->speaker = fs->speaker;
+	r->rst_ns = s->now_ns;
+	r->rst_count = 1;
+	r->side_is_client = s->from_client;
+	r->fit = s->segment->rst_fit;
+	r->app = s->flow->app;
+	r->ttl = s->layers->ttl;
+	r->usual_ttl = side->ttl_count ? side->ttl[0] : 0;
+	r->doubts = doubts_of(s);
+	judge_time(s, r);
+	if (fs->speaker == s->flow->client + 1u)
+		r->flags |= RESET_PENDING;
+	if (side->flight || (peer->flight && fs->speaker != s->side + 1u && !acks_all(s)))
+		r->flags |= RESET_IN_FLIGHT;
+	if (s->flow->flags & TL_FLOW_MIDSTREAM)
+		r->flags |= RESET_MIDSTREAM;
+	if (side->data_ns && peer->data_ns && tl_span_ns(side->data_ns, s->now_ns) < RECENT_NS &&
+	    tl_span_ns(peer->data_ns, s->now_ns) < RECENT_NS && !side->flight && peer->flight)
+		r->flags |= RESET_UNREAD;
+	prove_data(s, r);
+	prove_rst(s, r);
+}
+
+/* A packet after the RST: does whoever is said to have sent it go on, or its peer? */
+static void after_rst(const struct step *s)
+{
+	struct cut *c = &s->w->cut[s->fs->cut - 1];
+	struct reset_report *r = &c->report;
+	bool is_news = s->segment->verdict == TL_VERDICT_NEW || s->segment->acked_bytes;
+
+	if (s->side != c->side) {
+		/* On its way when the RST was sent. */
+		if (s->segment->new_bytes)
+			r->flags |= RESET_IN_FLIGHT;
+		return;
+	}
+	if (!is_news || tl_span_ns(r->rst_ns, s->now_ns) < GOES_ON_NS)
+		return;
+	r->doubts |= RESET_DOUBT_GOES_ON;
+	r->flags |= RESET_IGNORED;
+}
+
+/* --- the end of a flow: what was it? --------------------------------------------------------- */
+
+static unsigned count_doubts(uint32_t doubts)
+{
+	static const uint32_t weak = RESET_DOUBT_MAC | RESET_DOUBT_IP_ID | RESET_DOUBT_NO_TS;
+	unsigned n = 0;
+
+	/* The strong ones are enough by themselves. */
+	if (doubts & (RESET_DOUBT_TOO_FAST | RESET_DOUBT_GOES_ON | RESET_DOUBT_BOTH))
+		n += 2;
+	if (doubts & RESET_DOUBT_TTL)
+		n += 2;
+	for (doubts &= weak; doubts; doubts &= doubts - 1)
+		n++;
+	return n;
+}
+
+static bool is_benign(const struct cut *c, const struct flow_state *fs)
+{
+	const struct reset_report *r = &c->report;
+	bool forged = r->sender == RESET_BY_MIDDLEBOX;
+
+	if (c->to_syn)
+		return !forged || !(fs->flags & SAW_SYNACK);
+	if (fs->flags & HALF_OPEN && !forged)
+		return true;
+	if (c->had_fin || r->phase == RESET_IN_CLOSING)
+		return !forged || !(r->flags & RESET_IGNORED);
+	/* Nothing was there that it could cut. */
+	if (!c->established && !forged)
+		return true;
+	if (forged)
+		return false;
+	/* The client may leave: it has all it asked for, or asked for nothing. */
+	return r->side_is_client && !(r->flags & (RESET_PENDING | RESET_IN_FLIGHT));
+}
+
+static void name_sender(struct cut *c, const struct flow_state *fs)
+{
+	struct reset_report *r = &c->report;
+
+	if (count_doubts(r->doubts) >= 2)
+		r->sender = RESET_BY_MIDDLEBOX;
+	else if (!fs->side[c->side].packets && r->flags & RESET_MIDSTREAM)
+		r->sender = RESET_BY_UNKNOWN;
+	else
+		r->sender = r->side_is_client ? RESET_BY_CLIENT : RESET_BY_SERVER;
+}
+
+static bool may_report(struct worker *w, uint64_t now_ns)
+{
+	if (now_ns / TL_NS_PER_SEC != w->second) {
+		w->second = now_ns / TL_NS_PER_SEC;
+		w->reports = 0;
+	}
+	if (w->reports++ < REPORTS_EACH_S)
+		return true;
+	w->withheld++;
+	return false;
+}
+
+static void conclude(struct worker *w, struct flow_state *fs, const struct tl_flow *flow)
+{
+	struct cut *c = &w->cut[fs->cut - 1];
+	struct tl_observation o = {
+		.kind = RESET_OBSERVED_RST,
+		.data_bytes = sizeof(c->report),
+	};
+
+	name_sender(c, fs);
+	if (!is_benign(c, fs) && may_report(w, w->now_ns)) {
+		o.ts_ns = w->now_ns;
+		o.subject = tl_subject__of_flow(flow, flow->client);
+		memcpy(o.data, &c->report, sizeof(c->report));
+		tl_analyzer_worker__emit(&w->out, &o);
+	}
+	c->next_free = w->cut_free;
+	w->cut_free = fs->cut;
+	fs->cut = 0;
+}
+
+/* --- one packet ------------------------------------------------------------------------------ */
+
+static void on_rst(const struct step *s)
+{
+	struct flow_state *fs = s->fs;
+	struct cut *c = fs->cut ? &s->w->cut[fs->cut - 1] : NULL;
+
+	if (!s->from_client && fs->flags & SAW_SYN && !(fs->flags & (SAW_SYNACK | ESTABLISHED)))
+		count_down(s);
+	if (!s->from_client)
+		count_end(s);
+	if (c && c->report.flags & RESET_IGNORED) {
+		/* That one did nothing; what does this one? */
+		conclude(s->w, fs, s->flow);
+		c = NULL;
+	}
+	if (!c) {
+		first_rst(s);
+		return;
+	}
+	if (c->report.rst_count < UINT16_MAX)
+		c->report.rst_count++;
+	prove_rst(s, &c->report);
+	if (s->side != c->side && tl_span_ns(c->report.rst_ns, s->now_ns) < BOTH_NS &&
+	    s->segment->rst_fit == TL_RST_EXACT)
+		c->report.doubts |= RESET_DOUBT_BOTH;
+}
+
+static void on_syn(const struct step *s)
+{
+	struct flow_state *fs = s->fs;
+
+	if (s->layers->tcp_flags & TL_TCP_ACK) {
+		if (s->from_client)
+			return;
+		if (fs->synacks < UINT8_MAX)
+			fs->synacks++;
+		if (fs->synacks > 1 && fs->side[s->flow->client].data_ns)
+			fs->flags |= HALF_OPEN;
+		fs->flags |= SAW_SYNACK;
+		count_accept(s);
+		return;
+	}
+	fs->flags |= SAW_SYN;
+	if (s->segment->verdict == TL_VERDICT_SYN_RETRANSMIT &&
+	    !(fs->flags & (SAW_SYNACK | ESTABLISHED)))
+		count_down(s);
+}
+
+static void on_tcp(const struct step *s)
+{
+	struct flow_state *fs = s->fs;
+	const uint8_t flags = s->layers->tcp_flags;
+
+	if (flags & TL_TCP_RST) {
+		on_rst(s);
+		return;
+	}
+	if (fs->cut)
+		after_rst(s);
+	if (flags & TL_TCP_SYN) {
+		on_syn(s);
+	} else {
+		if (!s->from_client && !(fs->flags & SAW_SYN))
+			fs->flags |= ESTABLISHED; /* midstream */
+		if (s->from_client)
+			fs->flags |= ESTABLISHED;
+		else
+			fs->flags &= (uint8_t)~HALF_OPEN;
+	}
+	learn(s);
+	if (s->segment->new_bytes && s->segment->verdict != TL_VERDICT_WINDOW_PROBE &&
+	    s->segment->verdict != TL_VERDICT_KEEPALIVE)
+		learn_data(s);
+	if (flags & TL_TCP_FIN) {
+		if (!s->from_client)
+			count_end(s);
+		fs->flags |= SAW_FIN;
+	}
+}
+
+/* --- what the registry calls ----------------------------------------------------------------- */
+
+static int worker_init(void *state, const struct tl_analyzer_worker *out)
+{
+	struct worker *w = state;
+
+	w->out = *out;
+	return 0;
+}
+
+static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
+{
+	struct worker *w = state;
+
+	for (uint32_t i = 0; i < b->batch->n; i++) {
+		struct step s = {
+			.w = w,
+			.flow = b->batch->lookup[i].ret_flow,
+			.packet = &b->batch->packet[i],
+			.layers = &b->batch->layers[i],
+			.segment = &b->segment[i],
+			.now_ns = b->batch->packet[i].ts_ns,
+			.side = b->batch->lookup[i].ret_side,
+		};
+
+		if (s.now_ns > w->now_ns)
+			w->now_ns = s.now_ns;
+		if (s.layers->proto != TL_PROTO_TCP || !s.flow || !s.layers->tcp_flags ||
+		    s.segment->verdict == TL_VERDICT_COPY ||
+		    s.segment->verdict == TL_VERDICT_NOT_TRACKED)
+			continue;
+		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		s.from_client = s.side == s.flow->client;
+		on_tcp(&s);
+	}
+}
+
+static void tick(void *state, uint64_t now_ns)
+{
+	struct worker *w = state;
+
+	for (uint32_t i = 0; i < SERVICES && w->dirty; i++)
+		if (w->service[i].is_dirty)
+			pack_add(w, &w->service[i], now_ns);
+	pack_send(w, now_ns);
+}
+
+static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)
+{
+	struct flow_state *fs = flow_state;
+
+	(void)end;
+	if (fs->cut)
+		conclude(state, fs, flow);
+}
+
+const struct tl_analyzer tl_analyzer_reset = {
+	.name = "reset",
+	.flow_bytes = sizeof(struct flow_state),
+	.worker_bytes = sizeof(struct worker),
+	.worker_init = worker_init,
+	.batch = batch,
+	.tick = tick,
+	.flow_end = flow_end,
+	.finish = tick,
+	.judge_bytes = sizeof(struct reset_judge *),
+	.judge_init = reset_judge__init,
+	.observe = reset_judge__observe,
+	.judge_tick = reset_judge__tick,
+	.judge_finish = reset_judge__finish,
+	.judge_fini = reset_judge__fini,
+};
