@@ -28,6 +28,7 @@ struct session {
 
 static struct tl_engine *signalled; /* what the handlers act on */
 static volatile sig_atomic_t statistics_asked;
+static volatile sig_atomic_t stop_asked; /* before there was an engine to stop */
 
 const struct tl_engine *session__engine(void)
 {
@@ -36,6 +37,8 @@ const struct tl_engine *session__engine(void)
 
 static void on_signal(int number)
 {
+	if (number == SIGINT || number == SIGTERM)
+		stop_asked = 1;
 	if (!signalled)
 		return;
 	if (number == SIGUSR1) {
@@ -273,11 +276,14 @@ int session__run(const struct session_opts *opts)
 {
 	struct session session = { .opts = opts };
 	struct tl_error error = { "" };
-	int status = create_engine(&session);
+	int status;
 
+	catch_signals();
+	status = create_engine(&session);
 	if (!status) {
 		signalled = session.engine;
-		catch_signals();
+		if (stop_asked)
+			tl_engine__stop(session.engine);
 		announce(&session);
 		status = finish(&session, tl_engine__run(session.engine, &error), &error);
 		signalled = NULL;
