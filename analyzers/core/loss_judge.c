@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The judge of tcp.loss: sums up paths into the sides of the tap where their losses are.
+ *
+ *	path (client, server, port) ──┬─► client's side (client) ──► finding
+ *	                              └─► server's side (server) ──► finding
+ *
+ * A link that loses is one finding, whoever talks over it. A path takes part in a side from its
+ * first loss there on, with all its segments, those before too; until then they wait in the path.
+ * All is sums, first and last, so the order in which workers tell makes no difference. Tables are
+ * of fixed size. Control thread only.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/loss.h"
+
+#define GROUPS 512u
+#define SETS   1024u /* of paths; a power of two */
+#define WAYS   8u
+
+struct part {
+	struct loss_traffic waiting;
+	uint16_t group; /* index + 1 */
+	uint32_t generation;
+};
+
+struct path {
+	bool used;
+	uint64_t used_ns;
+	struct tl_endpoint client, server;
+	struct part part[2]; /* by side */
+};
+
+struct loss_judge {
+	struct tl_analyzer_judge view;
+	uint64_t withheld;
+	uint32_t dirty;
+	struct loss_group group[GROUPS];
+	struct path path[SETS][WAYS];
+};
+
+/* --- paths ----------------------------------------------------------------------------------- */
+
+static struct path *path_get(struct loss_judge *j, const struct tl_endpoint *client,
+			     const struct tl_endpoint *server, uint64_t now_ns)
+{
+	uint64_t hash = tl_text__hash(server->port, client->ip, 16);
+	struct path *set, *oldest;
+
+	hash = tl_text__hash(hash, server->ip, 16);
+	set = oldest = j->path[hash & (SETS - 1)];
+	for (uint32_t i = 0; i < WAYS; i++) {
+		struct path *p = &set[i];
+
+		if (p->used && p->server.port == server->port &&
+		    tl_endpoint__same_host(&p->client, client) &&
+		    tl_endpoint__same_host(&p->server, server)) {
+			p->used_ns = now_ns;
+			return p;
+		}
+		if (!p->used || (oldest->used && p->used_ns < oldest->used_ns))
+			oldest = p;
+	}
+	*oldest = (struct path){
+		.used = true, .used_ns = now_ns, .client = *client, .server = *server
+	};
+	return oldest;
+}
+
+/* The segments of a path, to where they count. */
+static void add_traffic(struct path *p, const struct loss_traffic *t)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		struct loss_traffic *sum = &p->part[side].waiting;
+
+		for (unsigned d = 0; d < 2; d++) {
+			sum->segments[d] += t->segments[d];
+			sum->spurious[d] += t->spurious[d];
+			/* What comes out of order was mixed up before the tap. */
+			if (loss_side_of(d, LOSS_BEFORE) == side)
+				sum->reordered[d] += t->reordered[d];
+		}
+	}
+}
+
+/* --- groups ---------------------------------------------------------------------------------- */
+
+static struct loss_group *group_get(struct loss_judge *j, unsigned side,
+				    const struct tl_endpoint *host)
+{
+	struct loss_group *free_one = NULL;
+
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct loss_group *g = &j->group[i];
+
+		if (g->used && g->side == side && tl_endpoint__same_host(&g->host, host))
+			return g;
+		if (!g->used && !free_one)
+			free_one = g;
+	}
+	if (!free_one)
+		return NULL;
+	*free_one = (struct loss_group){
+		.used = true,
+		.side = (uint8_t)side,
+		.host = *host,
+		.generation = free_one->generation + 1,
+	};
+	free_one->host.port = 0;
+	return free_one;
+}
+
+static struct loss_group *group_of(struct loss_judge *j, const struct part *part)
+{
+	struct loss_group *g = part->group ? &j->group[part->group - 1] : NULL;
+
+	return g && g->used && g->generation == part->generation ? g : NULL;
+}
+
+static void touch(struct loss_judge *j, struct loss_group *g)
+{
+	j->dirty += !g->is_dirty;
+	g->is_dirty = true;
+}
+
+/* A path that takes part already: its segments go on. */
+static void pour(struct loss_judge *j, struct part *part)
+{
+	struct loss_group *g = group_of(j, part);
+
+	if (!g)
+		return;
+	for (unsigned d = 0; d < 2; d++) {
+		g->traffic.segments[d] += part->waiting.segments[d];
+		g->traffic.spurious[d] += part->waiting.spurious[d];
+		g->traffic.reordered[d] += part->waiting.reordered[d];
+	}
+	part->waiting = (struct loss_traffic){ 0 };
+	touch(j, g);
+}
+
+static struct loss_group *join(struct loss_judge *j, struct path *p, unsigned side)
+{
+	struct part *part = &p->part[side];
+	struct loss_group *g = group_of(j, part);
+
+	if (g)
+		return g;
+	g = group_get(j, side, side == LOSS_CLIENT_SIDE ? &p->client : &p->server);
+	if (!g)
+		return NULL;
+	part->group = (uint16_t)(g - j->group + 1);
+	part->generation = g->generation;
+	g->peers++;
+	return g;
+}
+
+static uint64_t first_ns(const struct loss_group *g)
+{
+	uint64_t a = g->count[0].early[0].ts_ns, b = g->count[1].early[0].ts_ns;
+
+	return !a || (b && b < a) ? b : a;
+}
+
+static uint64_t last_ns(const struct loss_group *g)
+{
+	uint64_t last = 0;
+
+	for (unsigned d = 0; d < 2; d++) {
+		for (unsigned i = 0; i < LOSS_EARLY; i++)
+			if (g->count[d].early[i].ts_ns > last)
+				last = g->count[d].early[i].ts_ns;
+		if (g->count[d].late[LOSS_LATE - 1].ts_ns > last)
+			last = g->count[d].late[LOSS_LATE - 1].ts_ns;
+	}
+	return last;
+}
+
+static uint32_t most(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+static void add_count(struct loss_count *sum, const struct loss_count *c)
+{
+	sum->lost += c->lost;
+	sum->retransmitted_bytes += c->retransmitted_bytes;
+	sum->rto += c->rto;
+	sum->fast += c->fast;
+	sum->tlp += c->tlp;
+	sum->flows += c->flows;
+	sum->bursts += c->bursts;
+	sum->burst_most = most(sum->burst_most, c->burst_most);
+	sum->hung_ms = most(sum->hung_ms, c->hung_ms);
+	sum->stuck_ms = most(sum->stuck_ms, c->stuck_ms);
+	for (unsigned i = 0; i < LOSS_EARLY; i++)
+		loss_count__prove(sum, &c->early[i]);
+	for (unsigned i = 0; i < LOSS_LATE; i++)
+		loss_count__prove(sum, &c->late[i]);
+}
+
+static bool is_empty(const struct loss_count *c)
+{
+	return !c->lost && !c->bursts && !c->hung_ms && !c->stuck_ms;
+}
+
+/* --- observations ---------------------------------------------------------------------------- */
+
+static void observe_path(struct loss_judge *j, const struct tl_observation *o)
+{
+	struct path *p = path_get(j, &o->subject.client, &o->subject.server, o->ts_ns);
+	struct loss_traffic t = { 0 };
+	struct loss_path sum;
+
+	memcpy(&sum, o->data, sizeof(sum));
+	for (unsigned d = 0; d < 2; d++) {
+		t.segments[d] = sum.segments[d];
+		t.spurious[d] = sum.spurious[d];
+		t.reordered[d] = sum.reordered[d];
+	}
+	add_traffic(p, &t);
+	for (unsigned d = 0; d < 2; d++) {
+		for (unsigned place = 0; place < 2; place++) {
+			const struct loss_count *c = &sum.count[d][place];
+			struct loss_group *g;
+			uint64_t before;
+
+			if (is_empty(c))
+				continue;
+			g = join(j, p, loss_side_of(d, place));
+			if (!g) {
+				j->withheld++;
+				continue;
+			}
+			before = first_ns(g);
+			add_count(&g->count[d], c);
+			if (!before || first_ns(g) < before)
+				g->subject = o->subject;
+			touch(j, g);
+		}
+	}
+	pour(j, &p->part[0]);
+	pour(j, &p->part[1]);
+}
+
+static void observe_totals(struct loss_judge *j, const struct tl_observation *o)
+{
+	struct loss_totals list;
+
+	memcpy(&list, o->data, sizeof(list));
+	j->withheld += list.withheld;
+	for (uint32_t i = 0; i < list.count && i < LOSS_TOTALS_MAX; i++) {
+		struct loss_traffic t = { .segments = { list.path[i].segments[0],
+							list.path[i].segments[1] } };
+		struct path *p = path_get(j, &list.path[i].client, &list.path[i].server, o->ts_ns);
+
+		add_traffic(p, &t);
+		pour(j, &p->part[0]);
+		pour(j, &p->part[1]);
+	}
+}
+
+/* --- findings -------------------------------------------------------------------------------- */
+
+static void tell(struct loss_judge *j, struct loss_group *g)
+{
+	uint8_t key[TL_ENDPOINT_KEY];
+	struct tl_finding *f;
+	bool is_new, lost = g->count[0].lost + g->count[1].lost > 0;
+
+	g->is_dirty = false;
+	if (!lost && !g->told)
+		return;
+	tl_endpoint__key(&g->host, key);
+	/* No port in it: the side takes its place. */
+	key[TL_ENDPOINT_KEY - 1] = g->side;
+	f = tl_findings__begin(j->view.findings, "tcp.loss", key, sizeof(key), &is_new);
+	g->told = lost;
+	if (!lost) {
+		tl_findings__retract(j->view.findings, f);
+		return;
+	}
+	g->withheld = j->withheld;
+	f->first_ns = first_ns(g);
+	f->last_ns = last_ns(g);
+	loss_words__write(g, j->view.facts, f);
+	tl_findings__commit(j->view.findings, f, f->last_ns);
+}
+
+int loss_judge__init(void *state, const struct tl_analyzer_judge *view)
+{
+	struct loss_judge **ret_judge = state;
+	struct loss_judge *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	j->view = *view;
+	*ret_judge = j;
+	return 0;
+}
+
+void loss_judge__fini(void *state)
+{
+	struct loss_judge **judge_at = state;
+
+	free(*judge_at);
+}
+
+void loss_judge__observe(void *state, const struct tl_observation *observation)
+{
+	struct loss_judge *j = *(struct loss_judge **)state;
+
+	if (observation->kind == LOSS_OBSERVED_PATH)
+		observe_path(j, observation);
+	else if (observation->kind == LOSS_OBSERVED_TOTALS)
+		observe_totals(j, observation);
+}
+
+void loss_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct loss_judge *j = *(struct loss_judge **)state;
+
+	(void)totals;
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct loss_group *g = &j->group[i];
+
+		if (!g->used)
+			continue;
+		if (g->is_dirty) {
+			tell(j, g);
+			j->dirty--;
+		}
+		/* The store settles its finding at this tick. */
+		if (last_ns(g) + TL_FINDING_QUIET_NS <= now_ns)
+			g->used = false;
+	}
+}
+
+void loss_judge__finish(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct loss_judge *j = *(struct loss_judge **)state;
+
+	(void)now_ns;
+	(void)totals;
+	for (uint32_t i = 0; i < GROUPS; i++)
+		if (j->group[i].used)
+			tell(j, &j->group[i]);
+}

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tcp.loss: segments that the network lost. This is the worker half: the tracker says of each
+ * retransmission what it is; here they are counted, for each way between a client and a service.
+ *
+ *	flow's bytes          ill: a pool, for flows with a loss     path: (client, server, port)
+ *	+--------------+      +-----------------------------+       +--------------------------+
+ *	| data segments|─────►| burst and wait under way    |──────►| counts, proofs           |
+ *	+--------------+      +-----------------------------+       +--------------------------+
+ *
+ * A loss is counted in its path at once. Data segments are added when the flow ends, and each 10 s
+ * of packet time. What a path counted is told each second: in full where something was lost, else
+ * its segments alone, since the rate of a path is that of all its flows.
+ *
+ * Not counted: what a receiver with a shut window has no room for (tcp.zero_window), SYNs
+ * (connect.*), data to a server that has not said a word yet (its accept queue may be full), and
+ * what the capture itself missed: the tracker never calls that a loss.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/loss.h"
+
+#define ILL_MAX	 4096u
+#define SETS	 1024u /* of paths; a power of two */
+#define WAYS	 4u
+#define MERGE_NS (10 * TL_NS_PER_SEC)
+
+/* A direction of a flow in which something was lost. */
+struct trouble {
+	uint64_t since_ns; /* the segment that RTOs repeat was sent; 0: no RTO under way */
+	uint64_t last_rto_ns;
+	uint32_t burst;	    /* losses in the burst under way */
+	uint32_t lost_end;  /* relative, of the latest */
+	uint8_t place;	    /* of the latest loss */
+	uint8_t dsacks_due; /* retransmissions known as spurious, whose D-SACK is to come */
+	uint16_t after;	    /* losses that a D-SACK may take back */
+	bool counted[2];    /* by place: the flow, in its path */
+};
+
+struct ill {
+	uint32_t next_free; /* index + 1 */
+	struct trouble direction[2];
+};
+
+struct flow_state {
+	uint64_t merged_ns;
+	uint32_t segments[2]; /* by direction, not yet in the path */
+	uint32_t ill;	      /* index + 1 */
+	bool talked[2];	      /* by direction: more than a SYN was seen */
+};
+
+struct path {
+	bool used, is_dirty, is_ill;
+	struct tl_subject subject;
+	struct loss_path sum;
+};
+
+struct worker {
+	struct tl_analyzer_worker out;
+	uint64_t second; /* that was told */
+	uint32_t used, free;
+	uint32_t withheld;
+	uint32_t dirty;
+	struct loss_totals pack;
+	struct ill ill[ILL_MAX];
+	struct path path[SETS][WAYS];
+};
+
+/* One packet on its way through. */
+struct step {
+	struct worker *w;
+	struct flow_state *fs;
+	const struct tl_flow *flow;
+	const struct tl_packet *packet;
+	const struct tl_layers *layers;
+	const struct tl_segment *segment;
+	uint64_t now_ns;
+	uint8_t direction; /* enum loss_direction */
+};
+
+/* --- telling --------------------------------------------------------------------------------- */
+
+static void pack_send(struct worker *w, uint64_t now_ns)
+{
+	struct tl_observation o = {
+		.kind = LOSS_OBSERVED_TOTALS,
+		.ts_ns = now_ns,
+		.data_bytes = sizeof(w->pack),
+	};
+
+	if (!w->pack.count && !w->withheld)
+		return;
+	w->pack.withheld = w->withheld;
+	w->withheld = 0;
+	memcpy(o.data, &w->pack, sizeof(w->pack));
+	tl_analyzer_worker__emit(&w->out, &o);
+	memset(&w->pack, 0, sizeof(w->pack));
+}
+
+static void pack_add(struct worker *w, const struct path *p, uint64_t now_ns)
+{
+	uint32_t n = w->pack.count++;
+
+	w->pack.path[n].client = p->subject.client;
+	w->pack.path[n].client.port = 0;
+	w->pack.path[n].server = p->subject.server;
+	memcpy(w->pack.path[n].segments, p->sum.segments, sizeof(p->sum.segments));
+	if (w->pack.count == LOSS_TOTALS_MAX)
+		pack_send(w, now_ns);
+}
+
+static void tell(struct worker *w, struct path *p, uint64_t now_ns)
+{
+	struct tl_observation o = {
+		.kind = LOSS_OBSERVED_PATH,
+		.ts_ns = now_ns,
+		.subject = p->subject,
+		.data_bytes = sizeof(p->sum),
+	};
+
+	if (!p->is_dirty)
+		return;
+	if (p->is_ill) {
+		memcpy(o.data, &p->sum, sizeof(p->sum));
+		tl_analyzer_worker__emit(&w->out, &o);
+	} else {
+		pack_add(w, p, now_ns);
+	}
+	memset(&p->sum, 0, sizeof(p->sum));
+	p->is_dirty = false;
+	w->dirty--;
+}
+
+/* --- paths ----------------------------------------------------------------------------------- */
+
+static bool is_path(const struct path *p, const struct tl_subject *subject)
+{
+	return p->used && p->subject.server.port == subject->server.port &&
+	       tl_endpoint__same_host(&p->subject.client, &subject->client) &&
+	       tl_endpoint__same_host(&p->subject.server, &subject->server);
+}
+
+/* The flow's path, marked as one to tell of. In a full set the quiet ones make room first. */
+static struct path *path_of(struct worker *w, const struct tl_flow *flow, uint64_t now_ns)
+{
+	struct tl_subject subject = tl_subject__of_flow(flow, flow->client);
+	uint64_t hash = tl_text__hash(subject.server.port, subject.client.ip, 16);
+	struct path *set, *p = NULL;
+
+	hash = tl_text__hash(hash, subject.server.ip, 16);
+	set = w->path[hash & (SETS - 1)];
+	for (uint32_t i = 0; i < WAYS && !(p && is_path(p, &subject)); i++)
+		if (is_path(&set[i], &subject) || !p || !set[i].used ||
+		    (p->used && p->is_dirty && !set[i].is_dirty))
+			p = &set[i];
+	if (!is_path(p, &subject)) {
+		tell(w, p, now_ns);
+		*p = (struct path){ .used = true, .subject = subject };
+	}
+	w->dirty += !p->is_dirty;
+	p->is_dirty = true;
+	return p;
+}
+
+static void merge(struct worker *w, struct flow_state *fs, const struct tl_flow *flow,
+		  uint64_t now_ns)
+{
+	struct path *p;
+
+	if (!fs->segments[0] && !fs->segments[1])
+		return;
+	p = path_of(w, flow, now_ns);
+	for (unsigned i = 0; i < 2; i++) {
+		p->sum.segments[i] += fs->segments[i];
+		fs->segments[i] = 0;
+	}
+}
+
+/* --- losses ---------------------------------------------------------------------------------- */
+
+void loss_count__prove(struct loss_count *count, const struct loss_proof *proof)
+{
+	struct loss_proof p = *proof, other;
+
+	if (!p.ts_ns)
+		return;
+	for (unsigned i = 0; i < LOSS_EARLY && p.ts_ns; i++) {
+		if (count->early[i].ts_ns && count->early[i].ts_ns <= p.ts_ns)
+			continue;
+		other = count->early[i];
+		count->early[i] = p;
+		p = other;
+	}
+	/* What is not among the first may be among the last. */
+	for (unsigned i = LOSS_LATE; i-- > 0 && p.ts_ns;) {
+		if (count->late[i].ts_ns > p.ts_ns)
+			continue;
+		other = count->late[i];
+		count->late[i] = p;
+		p = other;
+	}
+}
+
+static struct ill *ill_of(struct worker *w, struct flow_state *fs)
+{
+	if (fs->ill)
+		return &w->ill[fs->ill - 1];
+	if (w->free) {
+		fs->ill = w->free;
+		w->free = w->ill[fs->ill - 1].next_free;
+	} else if (w->used < ILL_MAX) {
+		fs->ill = ++w->used;
+	} else {
+		w->withheld++;
+		return NULL;
+	}
+	memset(&w->ill[fs->ill - 1], 0, sizeof(w->ill[0]));
+	return &w->ill[fs->ill - 1];
+}
+
+/* Neighbours in the stream were lost together: a queue ran over. */
+static void count_burst(const struct step *s, struct trouble *t, struct loss_count *c,
+			uint8_t place)
+{
+	int32_t gap = (int32_t)(s->segment->relative_seq - t->lost_end);
+	int32_t near = (int32_t)(LOSS_BURST_SEGMENTS * s->layers->payload_bytes);
+	bool goes_on = t->burst && t->place == place && gap < near && gap > -near;
+
+	if (!goes_on)
+		t->burst = 0;
+	c->bursts += !goes_on;
+	t->burst += !goes_on || gap >= 0;
+	if (t->burst > c->burst_most)
+		c->burst_most = t->burst;
+	t->lost_end = s->segment->relative_seq + s->layers->payload_bytes;
+	t->place = place;
+}
+
+static void count_trigger(const struct step *s, struct trouble *t, struct loss_count *c)
+{
+	const struct tl_segment *segment = s->segment;
+
+	c->rto += segment->trigger == TL_TRIGGER_RTO;
+	c->fast += segment->trigger == TL_TRIGGER_FAST;
+	c->tlp += segment->trigger == TL_TRIGGER_TLP;
+	if (segment->trigger != TL_TRIGGER_RTO)
+		return;
+	if (!t->since_ns)
+		t->since_ns = segment->original_ns ? segment->original_ns : s->now_ns;
+	t->last_rto_ns = s->now_ns;
+}
+
+static void on_loss(const struct step *s, uint8_t place)
+{
+	struct ill *ill = ill_of(s->w, s->fs);
+	struct path *p = path_of(s->w, s->flow, s->now_ns);
+	struct loss_count *c = &p->sum.count[s->direction][place];
+	struct trouble *t;
+
+	if (!ill)
+		return;
+	if (!p->is_ill)
+		p->subject = tl_subject__of_flow(s->flow, s->flow->client);
+	p->is_ill = true;
+	t = &ill->direction[s->direction];
+	c->lost++;
+	c->retransmitted_bytes += s->layers->payload_bytes;
+	c->flows += !t->counted[place];
+	t->counted[place] = true;
+	if (place == LOSS_AFTER && t->after < UINT16_MAX)
+		t->after++;
+	count_burst(s, t, c, place);
+	count_trigger(s, t, c);
+	loss_count__prove(c, &(struct loss_proof){
+				     .frame = s->packet->frame,
+				     .ts_ns = s->now_ns,
+				     .seq = s->layers->seq,
+				     .bytes = (uint16_t)s->layers->payload_bytes,
+				     .trigger = s->segment->trigger,
+			     });
+}
+
+static void on_spurious(const struct step *s)
+{
+	struct ill *ill = ill_of(s->w, s->fs);
+
+	if (!ill)
+		return;
+	path_of(s->w, s->flow, s->now_ns)->sum.spurious[s->direction]++;
+	if (ill->direction[s->direction].dsacks_due < UINT8_MAX)
+		ill->direction[s->direction].dsacks_due++;
+}
+
+/* RFC 2883: a segment came twice, so what was sent again had not been lost. */
+static void on_dsack(const struct step *s)
+{
+	uint8_t direction = !s->direction;
+	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[direction];
+	struct path *p;
+
+	if (t->dsacks_due) {
+		t->dsacks_due--;
+		return;
+	}
+	if (!t->after)
+		return;
+	t->after--;
+	p = path_of(s->w, s->flow, s->now_ns);
+	p->sum.count[direction][LOSS_AFTER].lost--;
+	p->sum.spurious[direction]++;
+}
+
+/* How long the connection hung, if RTOs had to repeat: told when it goes on, or ends so. */
+static void end_wait(const struct step *s, uint8_t direction, uint64_t until_ns, bool goes_on)
+{
+	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[direction];
+	uint64_t ms = tl_span_ns(t->since_ns, until_ns) / TL_NS_PER_MS;
+	struct loss_count *c;
+	uint32_t *longest;
+
+	if (!t->since_ns)
+		return;
+	t->since_ns = 0;
+	c = &path_of(s->w, s->flow, s->now_ns)->sum.count[direction][t->place];
+	longest = goes_on ? &c->hung_ms : &c->stuck_ms;
+	if (ms > *longest)
+		*longest = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+/* --- one packet ------------------------------------------------------------------------------ */
+
+static void on_tcp(const struct step *s)
+{
+	struct flow_state *fs = s->fs;
+
+	if (s->layers->tcp_flags & (TL_TCP_SYN | TL_TCP_RST))
+		return;
+	fs->talked[s->direction] = true;
+	if (s->layers->payload_bytes && fs->segments[s->direction] < UINT32_MAX)
+		fs->segments[s->direction]++;
+	if (fs->ill && s->segment->acked_bytes)
+		end_wait(s, !s->direction, s->now_ns, true);
+	if (fs->ill && s->segment->dsack_bytes)
+		on_dsack(s);
+	if (s->now_ns >= fs->merged_ns + MERGE_NS) {
+		if (fs->merged_ns)
+			merge(s->w, fs, s->flow, s->now_ns);
+		fs->merged_ns = s->now_ns;
+	}
+	if (!s->layers->payload_bytes || !fs->talked[!s->direction])
+		return;
+	switch (s->segment->verdict) {
+	case TL_VERDICT_LOST_BEFORE:
+		on_loss(s, LOSS_BEFORE);
+		break;
+	case TL_VERDICT_LOST_AFTER:
+		on_loss(s, LOSS_AFTER);
+		break;
+	case TL_VERDICT_SPURIOUS:
+		on_spurious(s);
+		break;
+	case TL_VERDICT_REORDERED:
+		path_of(s->w, s->flow, s->now_ns)->sum.reordered[s->direction]++;
+		break;
+	default:
+		break;
+	}
+}
+
+/* --- what the registry calls ----------------------------------------------------------------- */
+
+static int worker_init(void *state, const struct tl_analyzer_worker *out)
+{
+	struct worker *w = state;
+
+	w->out = *out;
+	return 0;
+}
+
+static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
+{
+	for (uint32_t i = 0; i < b->batch->n; i++) {
+		struct step s = {
+			.w = state,
+			.flow = b->batch->lookup[i].ret_flow,
+			.packet = &b->batch->packet[i],
+			.layers = &b->batch->layers[i],
+			.segment = &b->segment[i],
+			.now_ns = b->batch->packet[i].ts_ns,
+		};
+
+		if (s.layers->proto != TL_PROTO_TCP || !s.flow || !s.layers->tcp_flags ||
+		    s.segment->verdict == TL_VERDICT_COPY ||
+		    s.segment->verdict == TL_VERDICT_NOT_TRACKED)
+			continue;
+		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		s.direction = b->batch->lookup[i].ret_side == s.flow->client ? LOSS_UP : LOSS_DOWN;
+		on_tcp(&s);
+	}
+}
+
+static void tell_all(struct worker *w, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < SETS * WAYS && w->dirty; i++)
+		tell(w, &w->path[i / WAYS][i % WAYS], now_ns);
+	pack_send(w, now_ns);
+}
+
+static void tick(void *state, uint64_t now_ns)
+{
+	struct worker *w = state;
+
+	if (now_ns / TL_NS_PER_SEC == w->second)
+		return;
+	w->second = now_ns / TL_NS_PER_SEC;
+	tell_all(w, now_ns);
+}
+
+static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)
+{
+	struct flow_state *fs = flow_state;
+	struct worker *w = state;
+	struct step s = { .w = w, .fs = fs, .flow = flow, .now_ns = flow->last_ns };
+
+	(void)end;
+	merge(w, fs, flow, flow->last_ns);
+	if (!fs->ill)
+		return;
+	for (uint8_t direction = 0; direction < 2; direction++)
+		end_wait(&s, direction, w->ill[fs->ill - 1].direction[direction].last_rto_ns,
+			 false);
+	w->ill[fs->ill - 1].next_free = w->free;
+	w->free = fs->ill;
+	fs->ill = 0;
+}
+
+static void finish(void *state, uint64_t now_ns)
+{
+	tell_all(state, now_ns);
+}
+
+const struct tl_analyzer tl_analyzer_loss = {
+	.name = "loss",
+	.flow_bytes = sizeof(struct flow_state),
+	.worker_bytes = sizeof(struct worker),
+	.worker_init = worker_init,
+	.batch = batch,
+	.tick = tick,
+	.flow_end = flow_end,
+	.finish = finish,
+	.judge_bytes = sizeof(struct loss_judge *),
+	.judge_init = loss_judge__init,
+	.observe = loss_judge__observe,
+	.judge_tick = loss_judge__tick,
+	.judge_finish = loss_judge__finish,
+	.judge_fini = loss_judge__fini,
+};
