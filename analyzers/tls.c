@@ -59,7 +59,7 @@ static void conclude(const struct tls_step *s, bool is_reset, bool is_closed)
 		return;
 	}
 	/* For a TLS 1.3 client its own finished is the end; a server need not say anything more. */
-	if (tls_handshake__is_13(h) && h->progress & TLS_CLIENT_FINISHED && !r->alert_opaque &&
+	if (tls_handshake__is_13(h) && h->client_records_13 && !r->alert_opaque &&
 	    r->alert == TL_TLS_ALERT_NONE) {
 		tls_handshake__report(s, TLS_OUTCOME_FINISHED, TLS_FAILURE_NONE);
 		return;
@@ -103,7 +103,7 @@ static void on_close(struct tls_step *s, bool is_reset)
 /* --- one packet --------------------------------------------------------------------------------
  */
 
-static void begin(struct tls_step *s, struct tls_flow *fs, const struct tl_segment *segment,
+static void begin(struct tls_step *s, struct tls_flow *fs, const struct tl_stream_packet *p,
 		  uint8_t side)
 {
 	struct tls_handshake *h = tls_handshake__take(s->w, fs);
@@ -112,7 +112,7 @@ static void begin(struct tls_step *s, struct tls_flow *fs, const struct tl_segme
 	if (!h)
 		return;
 	h->client = side;
-	tl_stream__begin_at(&h->stream[TLS_CLIENT], segment->relative_seq);
+	tl_stream__begin_at(&h->stream[TLS_CLIENT], p);
 	h->report = (struct tls_report){
 		.first_ns = s->ts_ns,
 		.last_ns = s->ts_ns,
@@ -136,7 +136,7 @@ static void look(struct tls_step *s, struct tls_flow *fs, const struct tl_stream
 		 uint8_t side)
 {
 	if (p->segment->new_bytes && looks_like_hello(p->packet, p->layers)) {
-		begin(s, fs, p->segment, side);
+		begin(s, fs, p, side);
 		return;
 	}
 	fs->has_data |= (uint8_t)(1u << side);
@@ -155,7 +155,7 @@ static void follow(struct tls_step *s, struct tls_flow *fs, const struct tl_stre
 	s->side = end.side = side == h->client ? TLS_CLIENT : TLS_SERVER;
 	/* After some plaintext the server's TLS begins with the next byte that it sends. */
 	if (s->side == TLS_SERVER && p->segment->new_bytes && fs->has_data & 1u << side) {
-		tl_stream__begin_at(&h->stream[TLS_SERVER], p->segment->relative_seq);
+		tl_stream__begin_at(&h->stream[TLS_SERVER], p);
 		fs->has_data &= (uint8_t) ~(1u << side);
 	}
 	if (s->side == TLS_SERVER && p->segment->acked_bytes)

@@ -85,20 +85,35 @@ struct tl_reassembly_stats {
 int tl_reassembly__create(uint32_t store_bytes, struct tl_reassembly **ret_reassembly);
 void tl_reassembly__destroy(struct tl_reassembly *reassembly);
 
-/*
- * The stream begins at that byte of the direction, not at its first: for a protocol that follows
- * upon another (STARTTLS). Only on a stream that has not begun.
- */
-static inline void tl_stream__begin_at(struct tl_stream *stream, uint32_t relative_seq)
-{
-	stream->next_seq = relative_seq;
-	stream->begun = 1;
-}
-
 /* Are bytes kept that wait for a hole to fill? */
 static inline bool tl_stream__is_waiting(const struct tl_stream *stream)
 {
 	return stream->head;
+}
+
+/*
+ * Begins a stream with this packet: for a protocol that is recognised in the middle of a
+ * connection. What came before it is then no hole.
+ */
+static inline void tl_stream__begin_at(struct tl_stream *stream,
+				       const struct tl_stream_packet *packet)
+{
+	stream->next_seq =
+		packet->segment->relative_seq + ((packet->layers->tcp_flags & TL_TCP_SYN) != 0);
+	stream->begun = 1;
+}
+
+/*
+ * Has every byte up to the end of this packet been handed out? For a FIN: is what was read all that
+ * there is?
+ */
+static inline bool tl_stream__is_at_end_of(const struct tl_stream *stream,
+					   const struct tl_stream_packet *packet)
+{
+	uint32_t end = packet->segment->relative_seq + packet->layers->payload_bytes +
+		       ((packet->layers->tcp_flags & TL_TCP_SYN) != 0);
+
+	return stream->begun && !stream->head && stream->next_seq == end;
 }
 
 /* Copies and what is not tracked are left out. Calls the sink 0 to many times. */

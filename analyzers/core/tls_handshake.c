@@ -293,6 +293,12 @@ static void complete(const struct tls_step *s)
 	s->h->progress |= TLS_COMPLETE;
 }
 
+/* TLS 1.3: is this record as long as a finished alone, by SHA-256 or SHA-384? */
+static bool is_finished_13(uint32_t bytes)
+{
+	return bytes == 4 + 32 + 1 + 16 || bytes == 4 + 48 + 1 + 16;
+}
+
 /* What TLS 1.3 encrypts of the server's flight, by the order and size of its records. */
 static void server_flight_13(const struct tls_step *s, uint32_t bytes)
 {
@@ -302,11 +308,10 @@ static void server_flight_13(const struct tls_step *s, uint32_t bytes)
 	uint8_t n = h->records_13;
 
 	h->records_13 = n < UINT8_MAX ? n + 1 : n;
-	h->sizes_13 += bytes;
 	h->report.inferred = true;
 	h->report.last_message = n < 4 ? order[n] : TL_TLS_FINISHED;
 	/* All in one record; or EE and finished alone, of a resumed session. */
-	if ((!n && bytes > 300) || (n == 1 && (bytes == 53 || bytes == 69)))
+	if ((!n && bytes > 300) || (n == 1 && is_finished_13(bytes)))
 		h->report.last_message = TL_TLS_FINISHED;
 	if (n == 1 && bytes > 300)
 		h->report.certificate_bytes = (uint16_t)bytes;
@@ -324,38 +329,60 @@ static void opaque_alert(const struct tls_step *s)
 	tls_handshake__prove(s, TLS_SAW_ALERT, TL_TLS_ALERT_NONE);
 }
 
-static void on_data_13(const struct tls_step *s, uint32_t bytes)
+static void server_data_13(const struct tls_step *s, uint32_t bytes)
 {
 	struct tls_handshake *h = s->h;
 	bool is_alert = bytes == ALERT_13_BYTES;
 
-	if (s->side == TLS_SERVER && !(h->progress & TLS_CLIENT_FINISHED)) {
+	if (!h->client_records_13) {
 		if (is_alert)
 			opaque_alert(s);
 		else
 			server_flight_13(s, bytes);
-	} else if (s->side == TLS_SERVER) {
-		/* Tickets or data: it took the client's finished. An alert first: it did not. */
-		if (is_alert && !h->after_13 && !(h->progress & (TLS_USED | TLS_COMPLETE)) &&
-		    s->ts_ns - h->report.last_ns < REFUSED_SOON_NS)
-			opaque_alert(s);
-		else if (!is_alert)
-			complete(s);
-		h->after_13 = 1;
-	} else if (!(h->progress & TLS_CLIENT_FINISHED)) {
-		if (is_alert) {
-			opaque_alert(s);
-			return;
-		}
+		return;
+	}
+	/* Tickets or data: it took the client's finished. An alert first: it did not. */
+	if (!is_alert)
+		complete(s);
+	else if (!h->after_13 && !(h->progress & TLS_COMPLETE) &&
+		 s->ts_ns - h->report.last_ns < REFUSED_SOON_NS)
+		opaque_alert(s);
+	h->after_13 = 1;
+}
+
+static void client_data_13(const struct tls_step *s, uint32_t bytes)
+{
+	struct tls_handshake *h = s->h;
+	bool is_alert = bytes == ALERT_13_BYTES;
+
+	if (h->progress & TLS_CLIENT_FINISHED) {
+		if (!is_alert)
+			h->progress |= TLS_USED;
+		else
+			complete(s); /* it took the handshake for done and says good-bye */
+		return;
+	}
+	if (is_alert) {
+		opaque_alert(s);
+		return;
+	}
+	/* A certificate of the client may come before its finished. */
+	h->client_records_13 = 1;
+	h->report.inferred = true;
+	h->report.last_message = TL_TLS_CERTIFICATE;
+	if (is_finished_13(bytes)) {
 		h->progress |= TLS_CLIENT_FINISHED;
 		h->report.last_message = TL_TLS_FINISHED;
-		h->report.inferred = true;
-		tls_handshake__prove(s, TLS_SAW_LAST_MESSAGE, TL_TLS_FINISHED);
-	} else if (!is_alert) {
-		h->progress |= TLS_USED;
-	} else if (!(h->progress & TLS_COMPLETE)) {
-		complete(s); /* the client took the handshake for done and says good-bye */
 	}
+	tls_handshake__prove(s, TLS_SAW_LAST_MESSAGE, h->report.last_message);
+}
+
+static void on_data_13(const struct tls_step *s, uint32_t bytes)
+{
+	if (s->side == TLS_SERVER)
+		server_data_13(s, bytes);
+	else
+		client_data_13(s, bytes);
 }
 
 static void on_record(const struct tls_step *s, const struct tl_tls_event *e)

@@ -43,9 +43,9 @@ struct tls_handshake {
 	uint16_t progress;
 	struct tl_stream stream[2]; /* TLS_CLIENT, TLS_SERVER */
 	struct tl_tls_stream tls[2];
-	uint8_t records_13; /* encrypted records of the server before the client's answer */
-	uint32_t sizes_13;  /* their sum */
-	uint8_t after_13;   /* encrypted records of the server after the client's finished */
+	uint8_t records_13;	   /* encrypted records of the server before the client's answer */
+	uint8_t client_records_13; /* the client has answered that */
+	uint8_t after_13;	   /* the server has spoken after it */
 	struct tls_report report;
 };
 
