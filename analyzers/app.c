@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * app.* and latency.breakdown: requests that get no answer, or a late one, and where the time went.
+ * This is the worker half: it follows the turns of each TCP connection (core/exchange.h), sees what
+ * is asked for where the protocol is known, and reports each turn. Two judges weigh the reports.
+ *
+ *	packet ─► exchange ─┬─ begins   what is asked: HTTP/1, MySQL, PostgreSQL; TLS, or unknown
+ *	                    ├─ answers  an interim answer, an upgrade or a stream is no answer
+ *	                    └─ ended    report
+ *
+ * Invariants: copies by the mirror never count; a flow of which one direction is shown, or whose
+ * client is not known, is not judged; reports in a second of packet time are bounded, the slow ones
+ * apart from the others, which only teach what is normal.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/app.h"
+#include "core/mysql_message.h"
+#include "core/postgresql_message.h"
+#include "core/text.h"
+#include "tapline/cursor.h"
+
+#define PROTO_TCP      6
+#define REPORTS_EACH_S 1000u
+#define SECOND_NS      1000000000ull
+#define SLOW_NS	       1000000000ull
+#define HEAD_MAX       1024u /* of a request, searched for what tells a stream */
+
+struct flow_state {
+	struct tl_exchange exchange;
+	uint64_t key;
+	uint8_t protocol;
+	uint8_t exempt; /* a stream or an upgrade: turns mean nothing any more */
+	bool is_push;
+	bool is_over; /* closed by one side */
+	char label[APP_LABEL];
+};
+
+struct worker {
+	struct tl_analyzer_worker out;
+	uint64_t now_ns, second;
+	uint32_t slow, normal;
+};
+
+struct step {
+	struct worker *w;
+	struct flow_state *fs;
+	const struct tl_flow *flow;
+	uint8_t outcome;
+	uint64_t end_ns, end_frame;
+};
+
+/* --- reports ------------------------------------------------------------------------------------
+ */
+
+static uint64_t span(uint64_t from_ns, uint64_t to_ns)
+{
+	return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+static bool may_report(struct worker *w, bool is_slow)
+{
+	if (w->now_ns / SECOND_NS != w->second) {
+		w->second = w->now_ns / SECOND_NS;
+		w->slow = w->normal = 0;
+	}
+	return (is_slow ? w->slow++ : w->normal++) < REPORTS_EACH_S;
+}
+
+static void fill_beginning(const struct step *s, const struct tl_exchange *e, struct app_report *r)
+{
+	r->first_ns = r->turn.request_first_ns;
+	r->first_frame = r->turn.request_frame;
+	if (!(e->flags & TL_EXCHANGE_FIRST))
+		return;
+	if (e->hello_ns) {
+		r->tls_ns = span(e->hello_ns, e->tls_last_ns);
+		r->first_ns = e->hello_ns;
+		r->first_frame = e->hello_frame;
+	}
+	if (e->flags & TL_EXCHANGE_ESTABLISHED) {
+		r->connect_ns = span(e->syn_ns, e->established_ns);
+		r->first_ns = e->syn_ns;
+		r->first_frame = e->syn_frame;
+	}
+	(void)s;
+}
+
+static void ended(void *ctx, const struct tl_exchange *e)
+{
+	const struct step *s = ctx;
+	struct tl_observation o = { .data_bytes = sizeof(struct app_report) };
+	struct app_report r = {
+		.turn = e->turn,
+		.key = s->fs->key,
+		.end_ns = s->end_ns,
+		.end_frame = s->end_frame,
+		.rtt_us = s->flow->rtt_server_us + s->flow->rtt_client_us,
+		.protocol = s->fs->protocol,
+		.is_push = s->fs->is_push,
+	};
+	uint64_t end = e->turn.response_first_ns ? e->turn.response_first_ns : s->end_ns;
+	uint64_t rtt = (uint64_t)s->flow->rtt_server_us * 1000;
+	bool is_slow;
+
+	if (s->fs->exempt || e->flags & TL_EXCHANGE_HOLE)
+		return;
+	r.outcome = e->turn.response_first_ns ? (uint8_t)APP_ANSWERED : s->outcome;
+	/* Not taken by the server's host, or held up by its window: not the program's silence. */
+	if (r.outcome != APP_ANSWERED &&
+	    (!(e->flags & TL_EXCHANGE_ACKED) || e->flags & TL_EXCHANGE_SERVER_SHUT))
+		return;
+	r.wait_ns = span(e->turn.request_last_ns, end);
+	r.wait_ns = span(rtt, r.wait_ns);
+	fill_beginning(s, e, &r);
+	memcpy(r.label, s->fs->label, sizeof(r.label));
+	is_slow = r.wait_ns >= SLOW_NS || r.outcome != APP_ANSWERED ||
+		  r.connect_ns + r.tls_ns +
+				  span(e->turn.request_first_ns, e->turn.response_last_ns) >=
+			  SLOW_NS;
+	if (!may_report(s->w, is_slow))
+		return;
+	o.ts_ns = s->w->now_ns;
+	o.subject = tl_subject__of_flow(s->flow, s->flow->client);
+	memcpy(o.data, &r, sizeof(r));
+	tl_analyzer_worker__emit(&s->w->out, &o);
+}
+
+/* --- what is asked for ---------------------------------------------------------------------------
+ */
+
+static struct tl_cursor payload_of(const struct tl_exchange_packet *p)
+{
+	struct tl_cursor c = tl_cursor__init(p->packet->data, p->packet->caplen);
+
+	tl_cursor__skip(&c, p->layers->payload_offset);
+	tl_cursor__limit(&c, p->layers->payload_caplen);
+	return c;
+}
+
+static bool holds(const uint8_t *text, size_t bytes, const char *const *words)
+{
+	for (; *words; words++)
+		for (size_t n = strlen(*words), i = 0; i + n <= bytes; i++)
+			if (!strncasecmp((const char *)text + i, *words, n))
+				return true;
+	return false;
+}
+
+/* "GET /path" without the query; false: no request of HTTP/1. */
+static bool read_http(struct flow_state *fs, struct tl_cursor c)
+{
+	static const char *const methods[] = { "GET ",	   "POST ",  "PUT ",   "HEAD ", "DELETE ",
+					       "OPTIONS ", "PATCH ", "TRACE ", NULL };
+	/* Names that people give to what answers when there is news (RFC 6202). */
+	static const char *const push[] = { "poll",
+					    "stream",
+					    "events",
+					    "watch",
+					    "wait",
+					    "subscribe",
+					    "notif",
+					    "socket",
+					    "/sse",
+					    "/ws",
+					    "text/event-stream",
+					    "timeout=",
+					    "\nUpgrade: ",
+					    NULL };
+	size_t bytes = tl_cursor__left(&c) < HEAD_MAX ? tl_cursor__left(&c) : HEAD_MAX;
+	const uint8_t *text = tl_cursor__take(&c, bytes);
+	unsigned n = 0, spaces = 0;
+	size_t method = 0;
+
+	while (methods[method] && (bytes < strlen(methods[method]) ||
+				   memcmp(text, methods[method], strlen(methods[method]))))
+		method++;
+	if (!methods[method])
+		return false;
+	for (; n < APP_LABEL - 1 && n < bytes; n++) {
+		spaces += text[n] == ' ';
+		if (text[n] == '?' || text[n] < ' ' || text[n] > '~' || spaces == 2)
+			break;
+		fs->label[n] = (char)text[n];
+	}
+	fs->label[n] = 0;
+	fs->is_push = holds(text, bytes, push);
+	fs->protocol = APP_HTTP;
+	return true;
+}
+
+static bool read_mysql(struct flow_state *fs, struct tl_exchange *e, struct tl_cursor c)
+{
+	struct tl_mysql_request r;
+
+	if (!tl_mysql_request__read(c.at, tl_cursor__left(&c), &r))
+		return false;
+	fs->protocol = APP_MYSQL;
+	memcpy(fs->label, r.verb, sizeof(r.verb));
+	fs->exempt = r.is_stream;
+	if (!r.is_answered)
+		tl_exchange__forget(e);
+	return true;
+}
+
+static bool read_postgresql(struct flow_state *fs, struct tl_exchange *e, struct tl_cursor c)
+{
+	struct tl_postgresql_request r;
+
+	if (!tl_postgresql_request__read(c.at, tl_cursor__left(&c), &r))
+		return false;
+	fs->protocol = APP_POSTGRESQL;
+	memcpy(fs->label, r.verb, sizeof(r.verb));
+	if (!r.is_answered || r.is_stream)
+		tl_exchange__forget(e);
+	return true;
+}
+
+static void on_request(struct flow_state *fs, const struct tl_exchange_packet *p)
+{
+	struct tl_endpoint server = tl_subject__of_flow(p->flow, p->flow->client).server;
+	struct tl_cursor c = payload_of(p);
+	uint8_t key[TL_ENDPOINT_KEY];
+
+	fs->label[0] = 0;
+	fs->is_push = false;
+	if (fs->exchange.flags & TL_EXCHANGE_IS_TLS || p->flow->app == TL_APP_TLS)
+		fs->protocol = APP_TLS;
+	else if (read_http(fs, c))
+		;
+	else if (p->flow->app == TL_APP_HTTP || p->flow->app == TL_APP_SSH)
+		fs->exempt = 1; /* something else than requests: a body that was not expected… */
+	else if (p->flow->app == TL_APP_MYSQL || p->flow->app == TL_APP_POSTGRESQL) {
+		if (p->flow->app == TL_APP_MYSQL ? !read_mysql(fs, &fs->exchange, c)
+						 : !read_postgresql(fs, &fs->exchange, c))
+			tl_exchange__forget(&fs->exchange); /* log-in */
+	} else {
+		fs->protocol = APP_TCP;
+	}
+	tl_endpoint__key(&server, key);
+	fs->key = tl_text__hash(fs->protocol, key, sizeof(key));
+	fs->key = tl_text__hash(fs->key, fs->label, strlen(fs->label));
+}
+
+/* An interim answer is none; after an upgrade, and in a stream of events, turns mean nothing. */
+static void on_answer(struct flow_state *fs, const struct tl_exchange_packet *p)
+{
+	static const char *const stream[] = { "text/event-stream", "multipart/x-mixed-replace",
+					      NULL };
+	struct tl_cursor c = payload_of(p);
+	size_t bytes = tl_cursor__left(&c) < HEAD_MAX ? tl_cursor__left(&c) : HEAD_MAX;
+	const uint8_t *text = tl_cursor__take(&c, bytes);
+	struct tl_exchange *e = &fs->exchange;
+
+	if (fs->protocol != APP_HTTP || bytes < 12 || memcmp(text, "HTTP/1.", 7))
+		return;
+	if (!memcmp(text + 8, " 101", 4) || holds(text, bytes, stream)) {
+		fs->exempt = 1;
+	} else if (!memcmp(text + 8, " 1", 2)) {
+		e->phase = TL_EXCHANGE_REQUEST;
+		e->turn.response_first_ns = e->turn.response_last_ns = 0;
+		e->turn.response_bytes = 0;
+	}
+}
+
+/* --- one packet ---------------------------------------------------------------------------------
+ */
+
+static bool is_judged(const struct tl_flow *flow)
+{
+	bool known = flow->app == TL_APP_HTTP || flow->app == TL_APP_MYSQL ||
+		     flow->app == TL_APP_POSTGRESQL;
+
+	return !(flow->flags & TL_FLOW_MIDSTREAM) || known;
+}
+
+static void on_close(struct step *s, const struct tl_exchange_packet *p)
+{
+	struct flow_state *fs = s->fs;
+
+	if (fs->is_over || !(p->layers->tcp_flags & (TL_TCP_FIN | TL_TCP_RST)))
+		return;
+	/* A client that has said all may close its side and wait on (RFC 9293, section 3.6). */
+	if (p->from_client && !(p->layers->tcp_flags & TL_TCP_RST) &&
+	    fs->exchange.phase == TL_EXCHANGE_REQUEST &&
+	    span(fs->exchange.turn.request_last_ns, p->packet->ts_ns) < SLOW_NS)
+		return;
+	fs->is_over = true;
+	s->outcome = p->from_client ? APP_CLIENT_GAVE_UP : APP_SERVER_CLOSED;
+	s->end_ns = p->packet->ts_ns;
+	s->end_frame = p->packet->frame;
+	tl_exchange__settle(&fs->exchange);
+	if (tl_exchange__is_open(&fs->exchange))
+		ended(s, &fs->exchange);
+	tl_exchange__forget(&fs->exchange);
+}
+
+static void on_tcp(struct step *s, const struct tl_exchange_packet *p)
+{
+	struct flow_state *fs = s->fs;
+
+	switch (tl_exchange__packet(&fs->exchange, p, ended, s)) {
+	case TL_EXCHANGE_BEGINS:
+		on_request(fs, p);
+		break;
+	case TL_EXCHANGE_ANSWERS:
+		on_answer(fs, p);
+		break;
+	default:
+		break;
+	}
+	on_close(s, p);
+}
+
+/* --- what the registry calls ---------------------------------------------------------------------
+ */
+
+static int worker_init(void *state, const struct tl_analyzer_worker *out)
+{
+	struct worker *w = state;
+
+	w->out = *out;
+	return 0;
+}
+
+static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
+{
+	struct worker *w = state;
+
+	for (uint32_t i = 0; i < b->batch->n; i++) {
+		const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
+		struct tl_exchange_packet p = { &b->batch->packet[i], &b->batch->layers[i],
+						&b->segment[i], lookup->ret_flow, false };
+		struct step s = { .w = w, .flow = p.flow };
+
+		if (p.packet->ts_ns > w->now_ns)
+			w->now_ns = p.packet->ts_ns;
+		if (p.segment->verdict == TL_VERDICT_COPY || p.layers->proto != PROTO_TCP ||
+		    p.segment->verdict == TL_VERDICT_NOT_TRACKED || !p.flow)
+			continue;
+		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		p.from_client = lookup->ret_side == p.flow->client;
+		if (!s.fs->exempt && !s.fs->is_over && is_judged(p.flow))
+			on_tcp(&s, &p);
+	}
+}
+
+static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)
+{
+	struct flow_state *fs = flow_state;
+	struct step s = { .w = state, .fs = fs, .flow = flow, .outcome = APP_CLIENT_GAVE_UP };
+
+	if (!tl_exchange__is_open(&fs->exchange) || end == TL_FLOW_END_EVICTED)
+		return;
+	tl_exchange__settle(&fs->exchange);
+	s.end_ns = flow->last_ns;
+	if (end == TL_FLOW_END_CAPTURE || end == TL_FLOW_END_IDLE) {
+		s.outcome = APP_STILL_WAITING;
+		s.end_ns = s.w->now_ns;
+	}
+	ended(&s, &fs->exchange);
+}
+
+struct judge {
+	struct app_judge *app;
+	struct latency_judge *latency;
+};
+
+static void judge_fini(void *state)
+{
+	struct judge *j = state;
+
+	app_judge__destroy(j->app);
+	latency_judge__destroy(j->latency);
+}
+
+static int judge_init(void *state, const struct tl_analyzer_judge *view)
+{
+	struct judge *j = state;
+	int err = app_judge__create(view, &j->app);
+
+	if (!err)
+		err = latency_judge__create(view, &j->latency);
+	if (err)
+		judge_fini(j);
+	return err;
+}
+
+static void observe(void *state, const struct tl_observation *o)
+{
+	struct judge *j = state;
+	struct app_report report;
+	bool is_slow;
+
+	if (o->data_bytes != sizeof(report))
+		return;
+	memcpy(&report, o->data, sizeof(report));
+	is_slow = app_judge__observe(j->app, &o->subject, &report);
+	latency_judge__observe(j->latency, &o->subject, &report, is_slow);
+}
+
+static void judge_tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct judge *j = state;
+
+	(void)totals;
+	app_judge__tell(j->app, now_ns, false);
+	latency_judge__tell(j->latency, now_ns, false);
+}
+
+static void judge_finish(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
+{
+	struct judge *j = state;
+
+	(void)totals;
+	app_judge__tell(j->app, now_ns, true);
+	latency_judge__tell(j->latency, now_ns, true);
+}
+
+const struct tl_analyzer tl_analyzer_app = {
+	.name = "app",
+	.flow_bytes = sizeof(struct flow_state),
+	.worker_bytes = sizeof(struct worker),
+	.worker_init = worker_init,
+	.batch = batch,
+	.flow_end = flow_end,
+	.judge_bytes = sizeof(struct judge),
+	.judge_init = judge_init,
+	.observe = observe,
+	.judge_tick = judge_tick,
+	.judge_finish = judge_finish,
+	.judge_fini = judge_fini,
+};

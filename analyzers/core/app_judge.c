@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The judge of app.no_response and app.slow. It learns how long the answers to one thing usually
+ *take (a URI of a server, a kind of statement, or a port of an unknown protocol) and groups what
+ *took far longer, or was never answered, by server.
+ *
+ *	report ─► norm of its key (median) ─► max(1 s, 10 × median)? ─► group (kind, server,
+ *protocol)
+ *
+ * What may rightly take long is told from what may not by learning: a thing that always takes long
+ * is, at most, worth knowing. Of unknown protocols nothing is said before APP_LEARNED answers, and
+ * nothing at all when their clients often get none.
+ *
+ * Invariants: tables of fixed size; the oldest norm goes when there is no room. Control thread
+ *only.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/app.h"
+#include "core/text.h"
+
+#define NORMS	8192u /* a power of two */
+#define PROBES	8u
+#define GROUPS	512u
+#define LEARNED 20u /* answers, before an unknown protocol is judged */
+#define KNOWN	3u  /* answers, that make a median */
+#define SLOW_NS 1000000000ull
+#define FACTOR	10u
+#define PROOFS	TL_EVIDENCE_MAX
+#define MS_NS	1000000ull
+
+enum kind { NO_RESPONSE, SLOW };
+
+struct proof {
+	uint64_t frame, ts_ns;
+	uint8_t what; /* 0 request, 1 answer, 2 end */
+	uint8_t outcome;
+};
+
+struct group {
+	bool used;
+	uint8_t kind, protocol;
+	struct tl_subject subject; /* of the first */
+	bool many_clients;
+	uint64_t first_ns, last_ns;
+	uint64_t count;
+	uint64_t known; /* of those, with a median to hold against */
+	struct app_report worst;
+	uint64_t worst_median_ns;
+	uint32_t proof_count;
+	struct proof proof[PROOFS];
+};
+
+struct app_judge {
+	struct tl_analyzer_judge view;
+	struct app_norm norm[NORMS];
+	struct group group[GROUPS];
+};
+
+const char *app_protocol__name(uint8_t protocol)
+{
+	static const char *const names[APP_PROTOCOLS] = { "tcp", "http", "mysql", "postgresql",
+							  "tls" };
+
+	return protocol < APP_PROTOCOLS ? names[protocol] : "tcp";
+}
+
+int app_judge__create(const struct tl_analyzer_judge *view, struct app_judge **ret_judge)
+{
+	struct app_judge *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	j->view = *view;
+	*ret_judge = j;
+	return 0;
+}
+
+void app_judge__destroy(struct app_judge *judge)
+{
+	free(judge);
+}
+
+/* --- norms ---------------------------------------------------------------------------------------
+ */
+
+static uint32_t step_of(uint64_t ns)
+{
+	uint64_t us = ns / 1000 / 16; /* four steps of an octave below the first one that counts */
+	uint32_t octave, step;
+
+	if (us < 4)
+		return 0;
+	octave = 63u - (uint32_t)__builtin_clzll(us);
+	step = (octave - 2) * 4 + (uint32_t)(us >> (octave - 2) & 3);
+	return step < APP_STEPS ? step : APP_STEPS - 1;
+}
+
+/* The upper end of a step. */
+static uint64_t step_ns(uint32_t step)
+{
+	return ((uint64_t)(4 + step % 4 + 1) << step / 4) * 16 * 1000;
+}
+
+static struct app_norm *norm_of(struct app_judge *j, uint64_t key)
+{
+	struct app_norm *least = NULL;
+
+	for (uint32_t i = 0; i < PROBES; i++) {
+		struct app_norm *n = &j->norm[(key + i) & (NORMS - 1)];
+
+		if (n->key == key)
+			return n;
+		if (!least || n->count + n->unanswered < least->count + least->unanswered)
+			least = n;
+	}
+	*least = (struct app_norm){ .key = key };
+	return least;
+}
+
+static void norm_add(struct app_norm *n, uint64_t wait_ns)
+{
+	uint16_t *step = &n->step[step_of(wait_ns)];
+
+	n->count++;
+	if (++*step < UINT16_MAX)
+		return;
+	n->count = 0;
+	for (uint32_t i = 0; i < APP_STEPS; i++)
+		n->count += n->step[i] /= 2;
+}
+
+/* 0: not known. */
+static uint64_t median_of(const struct app_norm *n)
+{
+	uint32_t seen = 0;
+
+	for (uint32_t i = 0; i < APP_STEPS && n->count >= KNOWN; i++) {
+		seen += n->step[i];
+		if (seen * 2 > n->count)
+			return step_ns(i);
+	}
+	return 0;
+}
+
+/* --- groups --------------------------------------------------------------------------------------
+ */
+
+struct key {
+	uint8_t bytes[TL_ENDPOINT_KEY + 1];
+};
+
+static struct key key_of(const struct group *g)
+{
+	struct key key;
+
+	tl_endpoint__key(&g->subject.server, key.bytes);
+	key.bytes[TL_ENDPOINT_KEY] = g->protocol;
+	return key;
+}
+
+static bool is_about(const struct group *g, const struct tl_subject *s, const struct app_report *r)
+{
+	return g->used && g->protocol == r->protocol && g->subject.server.port == s->server.port &&
+	       tl_endpoint__same_host(&g->subject.server, &s->server);
+}
+
+/* NULL: no room; then the many that are told of already must do. */
+static struct group *group_of(struct app_judge *j, enum kind kind, const struct tl_subject *subject,
+			      const struct app_report *r)
+{
+	struct group *free_one = NULL;
+
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct group *g = &j->group[i];
+
+		if (g->kind == kind && is_about(g, subject, r))
+			return g;
+		if (!g->used && !free_one)
+			free_one = g;
+	}
+	if (free_one)
+		*free_one = (struct group){
+			.used = true,
+			.kind = (uint8_t)kind,
+			.protocol = r->protocol,
+			.subject = *subject,
+			.first_ns = r->turn.request_first_ns,
+		};
+	return free_one;
+}
+
+static void prove(struct group *g, uint64_t frame, uint64_t ts_ns, uint8_t what, uint8_t outcome)
+{
+	const uint32_t half = PROOFS / 2;
+
+	if (g->proof_count == PROOFS) {
+		memmove(&g->proof[half], &g->proof[half + 1], (half - 1) * sizeof(g->proof[0]));
+		g->proof_count--;
+	}
+	g->proof[g->proof_count++] =
+		(struct proof){ .frame = frame, .ts_ns = ts_ns, .what = what, .outcome = outcome };
+}
+
+static void add(struct app_judge *j, struct group *g, const struct tl_subject *subject,
+		const struct app_report *r)
+{
+	const struct tl_exchange_turn *t = &r->turn;
+	uint64_t median = median_of(norm_of(j, r->key));
+	uint64_t last = t->response_last_ns ? t->response_last_ns : r->end_ns;
+
+	g->count++;
+	g->known += median != 0;
+	g->many_clients |= !tl_endpoint__same_host(&g->subject.client, &subject->client);
+	if (t->request_first_ns < g->first_ns)
+		g->first_ns = t->request_first_ns;
+	if (last > g->last_ns)
+		g->last_ns = last;
+	if (r->wait_ns > g->worst.wait_ns) {
+		g->worst = *r;
+		g->worst_median_ns = median;
+	}
+	prove(g, t->request_last_frame, t->request_last_ns, 0, r->outcome);
+	if (t->response_first_ns)
+		prove(g, t->response_frame, t->response_first_ns, 1, r->outcome);
+	else if (r->end_frame)
+		prove(g, r->end_frame, r->end_ns, 2, r->outcome);
+}
+
+/* --- words ---------------------------------------------------------------------------------------
+ */
+
+static void write_evidence(const struct group *g, struct tl_finding *f)
+{
+	for (uint32_t i = 0; i < g->proof_count; i++) {
+		const struct proof *p = &g->proof[i];
+		const char *what = p->what == 0			     ? "end of the request"
+				   : p->what == 1		     ? "first byte of the answer"
+				   : p->outcome == APP_SERVER_CLOSED ? "the server closes"
+								     : "the client gives up";
+
+		tl_finding__evidence(f, p->frame, p->ts_ns, "%s", what);
+	}
+}
+
+static void write_filter(const struct group *g, struct tl_finding *f)
+{
+	char client[TL_TEXT_FILTER], server[TL_TEXT_FILTER];
+
+	tl_text__ip_filter(&g->subject.client, client);
+	tl_text__ip_filter(&g->subject.server, server);
+	if (g->count == 1)
+		tl_finding__filter(f, "%s && %s && tcp.port==%u && tcp.port==%u", client, server,
+				   g->subject.client.port, g->subject.server.port);
+	else
+		tl_finding__filter(f,
+				   "%s%s%s && tcp.port==%u && (tcp.len>0 || tcp.flags.fin==1 || "
+				   "tcp.flags.reset==1)",
+				   g->many_clients ? "" : client, g->many_clients ? "" : " && ",
+				   server, g->subject.server.port);
+}
+
+static void write_details(const struct app_judge *j, const struct group *g, struct tl_finding *f)
+{
+	(void)j;
+	tl_finding__detail_string(f, "protocol", app_protocol__name(g->protocol));
+	tl_finding__detail_u64(f, "waited_ms", g->worst.wait_ns / MS_NS);
+	if (g->worst_median_ns)
+		tl_finding__detail_u64(f, "median_ms", g->worst_median_ns / MS_NS);
+	else
+		tl_finding__detail_null(f, "median_ms");
+	if (*g->worst.label)
+		tl_finding__detail_string(f, "request", g->worst.label);
+	tl_finding__detail_u64(f, "flows", g->count);
+}
+
+static void write_slow(const struct group *g, struct tl_finding *f)
+{
+	char server[TL_TEXT_ENDPOINT], waited[TL_TEXT_SPAN], usual[TL_TEXT_SPAN + 24] = "";
+	char median[TL_TEXT_SPAN];
+
+	if (g->worst_median_ns)
+		snprintf(usual, sizeof(usual), ", usually %s",
+			 tl_text__span(g->worst_median_ns, median));
+	tl_finding__summary(f, "%s took %s to answer %s%s%s (%s%s)",
+			    tl_text__endpoint(&g->subject.server, server),
+			    tl_text__span(g->worst.wait_ns, waited),
+			    g->count == 1 ? "a request" : "requests, at worst",
+			    *g->worst.label ? ": " : "", g->worst.label,
+			    app_protocol__name(g->protocol), usual);
+	tl_finding__cause(f, "the request was received; the program behind the port, or something "
+			     "that it waits for (a lock, a database, another service), is slow");
+	tl_finding__next(f, "look at the server's log and load at that time: what did it wait for? "
+			    "(the network is not to blame)");
+}
+
+static void write_no_response(const struct group *g, struct tl_finding *f)
+{
+	char server[TL_TEXT_ENDPOINT], waited[TL_TEXT_SPAN];
+
+	tl_finding__summary(
+		f, "%s received %llu request%s and did not answer%s%s (%s, waited %s)",
+		tl_text__endpoint(&g->subject.server, server), (unsigned long long)g->count,
+		tl_text__plural(g->count), *g->worst.label ? ": " : "", g->worst.label,
+		app_protocol__name(g->protocol), tl_text__span(g->worst.wait_ns, waited));
+	tl_finding__cause(f,
+			  "the request was ACKed by the server's host, but the program behind the "
+			  "port hangs, is overloaded, or waits for something else");
+	tl_finding__next(f, "look at the program behind the port: its threads, its locks, what it "
+			    "waits for; the network delivered the request");
+}
+
+static void weigh(const struct app_judge *j, const struct group *g, struct tl_finding *f)
+{
+	uint64_t drops = tl_facts__capture_drops(j->view.facts);
+
+	f->severity = g->kind == NO_RESPONSE && g->worst.outcome != APP_STILL_WAITING ? TL_ERROR
+										      : TL_WARNING;
+	f->confidence = g->known ? 0.9 : 0.7;
+	if (g->worst.outcome == APP_STILL_WAITING) {
+		f->confidence -= 0.1;
+		tl_finding__counter_evidence(f, 0, g->last_ns,
+					     "the capture ended while the client waited");
+	}
+	if (g->protocol == APP_TLS || g->protocol == APP_TCP) {
+		f->severity = g->protocol == APP_TLS ? TL_INFO : TL_WARNING;
+		f->confidence -= 0.2;
+		tl_finding__counter_evidence(
+			f, 0, g->last_ns, "what was asked for is not known: it may rightly wait");
+	}
+	if (drops) {
+		f->confidence -= 0.15;
+		tl_finding__counter_evidence(f, 0, g->last_ns, "the capture lost %llu packets",
+					     (unsigned long long)drops);
+	}
+}
+
+static void tell(struct app_judge *j, struct group *g)
+{
+	const char *kind = g->kind == SLOW ? "app.slow" : "app.no_response";
+	struct key key = key_of(g);
+	uint64_t median = median_of(norm_of(j, g->worst.key));
+	struct tl_finding *f;
+	bool is_new;
+
+	f = tl_findings__begin(j->view.findings, kind, &key, sizeof(key), &is_new);
+	f->first_ns = g->first_ns;
+	f->last_ns = g->last_ns;
+	f->count = g->count;
+	f->subject = g->subject;
+	f->evidence_count = f->counter_evidence_count = f->detail_count = 0;
+	if (g->kind == SLOW)
+		write_slow(g, f);
+	else
+		write_no_response(g, f);
+	write_details(j, g, f);
+	weigh(j, g, f);
+	/* It took long the first times, and has done so ever since: perhaps that is its nature. */
+	if (!g->known && median * FACTOR > g->worst.wait_ns) {
+		f->severity = TL_INFO;
+		tl_finding__counter_evidence(f, 0, g->last_ns, "it always takes about as long");
+	}
+	write_evidence(g, f);
+	write_filter(g, f);
+	tl_findings__commit(j->view.findings, f, g->last_ns);
+}
+
+/* --- reports -------------------------------------------------------------------------------------
+ */
+
+static bool takes_long(const struct app_report *r, const struct app_norm *n)
+{
+	uint64_t median = median_of(n);
+	uint64_t limit = FACTOR * median > SLOW_NS ? FACTOR * median : SLOW_NS;
+
+	if (r->wait_ns < limit || r->is_push)
+		return false;
+	if (r->protocol == APP_TCP || r->protocol == APP_TLS)
+		return n->count >= LEARNED && n->unanswered * 20 < n->count;
+	return true;
+}
+
+bool app_judge__observe(struct app_judge *judge, const struct tl_subject *subject,
+			const struct app_report *report)
+{
+	struct app_norm *n = norm_of(judge, report->key);
+	bool is_long = takes_long(report, n);
+	enum kind kind = report->outcome == APP_ANSWERED ? SLOW : NO_RESPONSE;
+	struct group *g = is_long ? group_of(judge, kind, subject, report) : NULL;
+
+	if (g) {
+		add(judge, g, subject, report);
+		tell(judge, g);
+	}
+	if (report->outcome == APP_ANSWERED)
+		norm_add(n, report->wait_ns);
+	else if (n->unanswered < UINT32_MAX / 32)
+		n->unanswered++;
+	return is_long;
+}
+
+void app_judge__tell(struct app_judge *judge, uint64_t now_ns, bool all)
+{
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct group *g = &judge->group[i];
+
+		if (!g->used || (!all && g->last_ns + TL_FINDING_QUIET_NS > now_ns))
+			continue;
+		tell(judge, g);
+		g->used = false;
+	}
+}
