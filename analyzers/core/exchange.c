@@ -22,6 +22,8 @@
 #define CLOCK_TRY_NS  1000000000ull
 #define CONTROL_BYTES 100u /* a smaller record amid a response asks for nothing (HTTP/2) */
 #define CONTROL_NS    50000000ull
+#define TICKET_LEAST  150u
+#define TICKET_MOST   600u
 
 static uint64_t span(uint64_t from_ns, uint64_t to_ns)
 {
@@ -86,7 +88,8 @@ static struct records records_of(const struct tl_exchange_packet *p)
 		if (version >> 8 != 3)
 			break;
 		r.handshake |= type == TL_TLS_HANDSHAKE;
-		r.data += type == TL_TLS_APPLICATION_DATA && r.data < UINT8_MAX;
+		if (type == TL_TLS_APPLICATION_DATA && r.data < UINT8_MAX)
+			r.data++;
 		r.like_tickets &= bytes >= TICKET_LEAST && bytes <= TICKET_MOST;
 		tl_cursor__skip(&c, bytes);
 	}
