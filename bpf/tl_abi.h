@@ -19,21 +19,22 @@ _Static_assert(sizeof(struct tl_filter_count) == 32, "shared with the kernel pro
 
 /* --- xdp_capture.bpf.c ------------------------------------------------------------------- */
 
-/* What happened to the packets of one queue, by CPU. */
+/*
+ * What happened to the packets of one queue, by CPU. Only outcomes are counted, one a packet, so
+ * that a packet costs one line of memory; what was received is their sum.
+ */
 struct tl_xdp_count {
-	__u64 received;
-	__u64 received_bytes;
+	__u64 bytes; /* of all of them: wire length */
 	__u64 filtered;
 	__u64 sampled_out;
 	__u64 cut_off;
-	__u64 redirected;	/* to the queue's socket, which may still have had no room */
-	__u64 redirected_bytes; /* wire length */
-	__u64 no_socket;	/* the queue has none */
-	__u64 no_metadata;	/* the driver left no room in front of the packet */
-	__u64 reserved[7];
+	__u64 kept;	   /* to the queue's socket, which may still have had no room; or passed */
+	__u64 no_socket;   /* the queue has none */
+	__u64 no_metadata; /* the driver left no room in front of the packet */
+	__u64 reserved;
 };
 
-_Static_assert(sizeof(struct tl_xdp_count) == 128, "two cache lines, shared with the programs");
+_Static_assert(sizeof(struct tl_xdp_count) == 64, "a cache line, shared with the programs");
 
 /* In front of each packet (XDP metadata). */
 struct tl_xdp_meta {
@@ -50,7 +51,6 @@ _Static_assert(sizeof(struct tl_xdp_meta) == 24, "a multiple of 4, at most 32");
 enum tl_xdp_stage {
 	TL_XDP_STAGE_FILTER = 0, /* generated; empty: everything is kept */
 	TL_XDP_STAGE_KEEP,
-	TL_XDP_STAGE_FILTERED,
 	TL_XDP_STAGE_COUNT,
 };
 
@@ -63,9 +63,12 @@ struct tl_xdp_config {
 	__u32 sample_flows; /* 0, 1: all */
 	__u8 headers_only;
 	__u8 has_owner; /* several workers: fill in tl_xdp_meta.owner */
-	__u8 reserved[2];
+	__u8 passes;	/* what is kept goes on to the host's stack, and to the sockets there */
+	__u8 reserved;
+	__u32 queue_count; /* of those after it, which came later, is one more entry of counters */
+	__u32 reserved_too;
 };
 
-_Static_assert(sizeof(struct tl_xdp_config) == 32, "shared with the kernel programs");
+_Static_assert(sizeof(struct tl_xdp_config) == 40, "shared with the kernel programs");
 
 #endif

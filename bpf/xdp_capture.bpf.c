@@ -2,13 +2,15 @@
 /*
  * What happens to a packet before user space sees it, in the driver's receive path:
  *
- *    NIC queue ─► tl_xdp_entry: received ──(no filter)──────────┐
+ *    NIC queue ─► tl_xdp_entry ──(no filter)────────────────────┐
  *                      │ tail call                             ▼
  *                      └─► FILTER, generated ── keeps ──────► KEEP
- *                                     └──────── rejects ────► FILTERED: drop
+ *                                     └──────── rejects: counts, and drops
  *
- *    KEEP:  1 in N? ─► flow 1 in N? ─► within the flow's first bytes? ─► cut to length
- *           ─► metadata in front: time, wire length ─► the AF_XDP socket of the queue
+ *    KEEP:  1 in N? ─► flow 1 in N? ─► within the flow's first bytes? ─┐
+ *           ┌──────────────────────────────────────────────────────────┘
+ *           ├─► cut to length ─► metadata in front ─► the AF_XDP socket of the queue
+ *           └─► (for AF_PACKET) on to the stack, as it is
  *
  * The filter is generated for each expression and stands in an array of programs: replacing it is
  * one atomic store, which the driver does not notice, and each packet meets either the old filter
@@ -20,9 +22,12 @@
  *
  * Every packet ends in exactly one counter of its queue and CPU:
  *
- *   received = filtered + sampled_out + cut_off + redirected + no_socket + no_metadata
+ *   received = filtered + sampled_out + cut_off + kept + no_socket + no_metadata
  *
- * A packet is redirected or dropped, never passed on: this is a mirror port.
+ * What is not kept is dropped, and with AF_XDP nothing is passed on: this is a mirror port.
+ *
+ * A packet that is rejected costs two jumps, the filter, one look-up and one line of counters: no
+ * clock is read, nothing is written in front of it, and `received` is summed up by the reader.
  */
 #include <linux/bpf.h>
 
@@ -89,7 +94,11 @@ struct {
 static __always_inline struct tl_xdp_count *counters(struct xdp_md *ctx)
 {
 	__u32 queue = ctx->rx_queue_index;
+	struct tl_xdp_count *count = bpf_map_lookup_elem(&tl_xdp_counts, &queue);
 
+	if (count)
+		return count;
+	queue = tl_xdp_config.queue_count; /* a queue that was added after the start */
 	return bpf_map_lookup_elem(&tl_xdp_counts, &queue);
 }
 
@@ -161,6 +170,10 @@ static __always_inline int deliver(struct xdp_md *ctx, struct tl_xdp_count *coun
 {
 	int verdict;
 
+	if (tl_xdp_config.passes) {
+		count->kept++;
+		return XDP_PASS;
+	}
 	meta->time_ns = bpf_ktime_get_tai_ns();
 	/* The kernel leaves at least an Ethernet header; user space cuts to caplen in any case. */
 	if (meta->caplen < meta->wirelen) {
@@ -178,8 +191,7 @@ static __always_inline int deliver(struct xdp_md *ctx, struct tl_xdp_count *coun
 		count->no_socket++;
 		return XDP_DROP;
 	}
-	count->redirected++;
-	count->redirected_bytes += meta->wirelen;
+	count->kept++;
 	return verdict;
 }
 
@@ -212,13 +224,14 @@ int tl_xdp_keep(struct xdp_md *ctx)
 	struct tl_xdp_count *count = counters(ctx);
 	struct tl_xdp_meta meta = { 0 };
 
-	if (!count)
-		return XDP_DROP;
+	if (!count) /* not reached */
+		return XDP_ABORTED;
+	meta.wirelen = (__u32)bpf_xdp_get_buff_len(ctx);
+	count->bytes += meta.wirelen;
 	if (is_sampled_out()) {
 		count->sampled_out++;
 		return XDP_DROP;
 	}
-	meta.wirelen = (__u32)bpf_xdp_get_buff_len(ctx);
 	meta.caplen = meta.wirelen < tl_xdp_config.snaplen ? meta.wirelen : tl_xdp_config.snaplen;
 	if (tl_xdp_config.has_owner || tl_xdp_config.headers_only ||
 	    tl_xdp_config.sample_flows > 1 || tl_xdp_config.cutoff_bytes) {
@@ -235,25 +248,9 @@ int tl_xdp_keep(struct xdp_md *ctx)
 SEC("xdp.frags")
 int tl_xdp_entry(struct xdp_md *ctx)
 {
-	struct tl_xdp_count *count = counters(ctx);
-
-	if (!count) /* a queue that was added after the start */
-		return XDP_DROP;
-	count->received++;
-	count->received_bytes += bpf_xdp_get_buff_len(ctx);
 	bpf_tail_call(ctx, &tl_xdp_stages, TL_XDP_STAGE_FILTER);
 	bpf_tail_call(ctx, &tl_xdp_stages, TL_XDP_STAGE_KEEP);
 	return XDP_ABORTED; /* not reached: it is there from the start to the end */
-}
-
-SEC("xdp.frags")
-int tl_xdp_filtered(struct xdp_md *ctx)
-{
-	struct tl_xdp_count *count = counters(ctx);
-
-	if (count)
-		count->filtered++;
-	return XDP_DROP;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -45,10 +45,9 @@ struct walk {
 	__u8 is_quote; /* inside an ICMP error */
 };
 
-static __always_inline int walk_load(struct xdp_md *ctx, const struct walk *w, __u32 offset,
-				     void *to, __u32 bytes)
+static __always_inline int walk_load(struct xdp_md *ctx, __u32 at, void *to, __u32 bytes)
 {
-	return (int)bpf_xdp_load_bytes(ctx, w->at + offset, to, bytes);
+	return (int)bpf_xdp_load_bytes(ctx, at, to, bytes);
 }
 
 static __always_inline __u64 mix(__u64 v)
@@ -103,7 +102,7 @@ static __noinline int step_ipv4(struct xdp_md *ctx, struct walk *w)
 	} ip;
 	__u16 fragment;
 
-	if (walk_load(ctx, w, 0, &ip, sizeof(ip)) || ip.version_ihl >> 4 != 4 ||
+	if (walk_load(ctx, w->at, &ip, sizeof(ip)) || ip.version_ihl >> 4 != 4 ||
 	    (ip.version_ihl & 15) < 5)
 		return -1;
 	enter_ip(w, mix(ip.src ^ w->seed), mix(ip.dst ^ w->seed));
@@ -126,7 +125,7 @@ static __noinline int step_ipv6(struct xdp_md *ctx, struct walk *w)
 		__u64 src[2], dst[2];
 	} ip;
 
-	if (walk_load(ctx, w, 0, &ip, sizeof(ip)) || (bpf_ntohl(ip.version) >> 28) != 6)
+	if (walk_load(ctx, w->at, &ip, sizeof(ip)) || (bpf_ntohl(ip.version) >> 28) != 6)
 		return -1;
 	enter_ip(w, mix(mix(ip.src[0] ^ w->seed) ^ ip.src[1]),
 		 mix(mix(ip.dst[0] ^ w->seed) ^ ip.dst[1]));
@@ -143,7 +142,7 @@ static __noinline int step_extension(struct xdp_md *ctx, struct walk *w)
 	__u8 h[8];
 	__u32 kind = w->next;
 
-	if (walk_load(ctx, w, 0, h, sizeof(h)))
+	if (walk_load(ctx, w->at, h, sizeof(h)))
 		return -1;
 	w->next = h[0];
 	w->proto = h[0];
@@ -166,7 +165,7 @@ static __noinline int step_gre(struct xdp_md *ctx, struct walk *w)
 	__u16 flags, type;
 	__u8 erspan[12];
 
-	if (walk_load(ctx, w, 0, head, sizeof(head)))
+	if (walk_load(ctx, w->at, head, sizeof(head)))
 		return -1;
 	flags = bpf_ntohs(head[0]);
 	type = bpf_ntohs(head[1]);
@@ -181,7 +180,7 @@ static __noinline int step_gre(struct xdp_md *ctx, struct walk *w)
 		w->next = NEXT_ETHERNET;
 	}
 	if (type == 0x22eb) {
-		if (walk_load(ctx, w, 0, erspan, sizeof(erspan)))
+		if (walk_load(ctx, w->at, erspan, sizeof(erspan)))
 			return -1;
 		w->at += erspan[11] & 1 ? 20 : 12; /* O: a platform-specific subheader follows */
 		w->next = NEXT_ETHERNET;
@@ -194,10 +193,10 @@ static __noinline int step_gtpu(struct xdp_md *ctx, struct walk *w)
 	__u8 head[12];
 	__u32 skip = 8;
 
-	if (walk_load(ctx, w, 0, head, 8) || head[0] >> 5 != 1 || head[1] != 0xff)
+	if (walk_load(ctx, w->at, head, 8) || head[0] >> 5 != 1 || head[1] != 0xff)
 		return -1;
 	if (head[0] & 7) {
-		if (walk_load(ctx, w, 0, head, sizeof(head)))
+		if (walk_load(ctx, w->at, head, sizeof(head)))
 			return -1;
 		skip = 12;
 		if (head[0] & 4 && head[11] == 0x85) /* the PDU session container of 5G */
@@ -216,7 +215,7 @@ static __noinline int step_udp(struct xdp_md *ctx, struct walk *w)
 	__be16 ports[2];
 	__u8 head[4];
 
-	if (walk_load(ctx, w, 0, ports, sizeof(ports)))
+	if (walk_load(ctx, w->at, ports, sizeof(ports)))
 		return -1;
 	w->src_port = ports[0];
 	w->dst_port = ports[1];
@@ -225,13 +224,13 @@ static __noinline int step_udp(struct xdp_md *ctx, struct walk *w)
 	switch (bpf_ntohs(ports[1])) {
 	case 4789: /* VXLAN (RFC 7348) */
 	case 8472:
-		if (walk_load(ctx, w, 0, head, sizeof(head)) || !(head[0] & 8))
+		if (walk_load(ctx, w->at, head, sizeof(head)) || !(head[0] & 8))
 			return -1;
 		w->at += 8;
 		w->next = NEXT_ETHERNET;
 		return 0;
 	case 6081: /* Geneve (RFC 8926) */
-		if (walk_load(ctx, w, 0, head, sizeof(head)) || head[0] >> 6)
+		if (walk_load(ctx, w->at, head, sizeof(head)) || head[0] >> 6)
 			return -1;
 		w->at += 8 + (head[0] & 0x3f) * 4u;
 		w->next = (__u32)head[2] << 8 | head[3];
@@ -252,11 +251,11 @@ static __noinline int step_tcp(struct xdp_md *ctx, struct walk *w)
 		__u8 offset, flags;
 	} tcp;
 
-	if (walk_load(ctx, w, 0, &tcp, 14)) {
+	if (walk_load(ctx, w->at, &tcp, 14)) {
 		__be16 ports[2];
 
 		/* an ICMP error need not quote more than 8 bytes */
-		if (walk_load(ctx, w, 0, ports, sizeof(ports)))
+		if (walk_load(ctx, w->at, ports, sizeof(ports)))
 			return -1;
 		w->src_port = ports[0];
 		w->dst_port = ports[1];
@@ -276,7 +275,7 @@ static __noinline int step_sctp(struct xdp_md *ctx, struct walk *w)
 {
 	__be16 ports[2];
 
-	if (walk_load(ctx, w, 0, ports, sizeof(ports)))
+	if (walk_load(ctx, w->at, ports, sizeof(ports)))
 		return -1;
 	w->src_port = ports[0];
 	w->dst_port = ports[1];
@@ -290,7 +289,7 @@ static __noinline int step_icmp(struct xdp_md *ctx, struct walk *w)
 {
 	__u8 type;
 
-	if (walk_load(ctx, w, 0, &type, 1))
+	if (walk_load(ctx, w->at, &type, 1))
 		return -1;
 	w->at += 8;
 	end_headers(w);
@@ -311,21 +310,21 @@ static __always_inline int step_ethertype(struct xdp_md *ctx, struct walk *w)
 	case 0x8100: /* 802.1Q, 802.1ad and what was used before it */
 	case 0x88a8:
 	case 0x9100:
-		if (walk_load(ctx, w, 2, &type, sizeof(type)))
+		if (walk_load(ctx, w->at + 2, &type, sizeof(type)))
 			return -1;
 		w->at += 4;
 		w->next = walk_ethertype(type);
 		return 0;
 	case 0x8847:
 	case 0x8848:
-		if (walk_load(ctx, w, 0, label, sizeof(label)))
+		if (walk_load(ctx, w->at, label, sizeof(label)))
 			return -1;
 		w->at += 4;
 		if (label[2] & 1)
 			w->next = NEXT_BY_VERSION;
 		return 0;
 	case 0x8864: /* PPPoE session */
-		if (walk_load(ctx, w, 6, &type, sizeof(type)))
+		if (walk_load(ctx, w->at + 6, &type, sizeof(type)))
 			return -1;
 		w->at += 8;
 		w->next = type == bpf_htons(0x21)   ? 0x800
@@ -347,13 +346,13 @@ static __always_inline int step_link(struct xdp_md *ctx, struct walk *w)
 	__u8 first;
 
 	if (w->next == NEXT_ETHERNET) {
-		if (walk_load(ctx, w, 12, &type, sizeof(type)))
+		if (walk_load(ctx, w->at + 12, &type, sizeof(type)))
 			return -1;
 		w->at += 14;
 		w->next = walk_ethertype(type);
 		return 0;
 	}
-	if (walk_load(ctx, w, 0, &first, 1))
+	if (walk_load(ctx, w->at, &first, 1))
 		return -1;
 	if (first >> 4 == 4 || first >> 4 == 6) {
 		w->next = first >> 4 == 4 ? 0x800 : 0x86dd;

@@ -62,8 +62,8 @@ static int add_queue_stats(const struct afxdp *s, const struct afxdp_queue *q,
 	empty = drops.rx_fill_ring_empty_descs;
 	if (empty > drops.rx_dropped)
 		empty = drops.rx_dropped;
-	sum->received += count.received;
-	sum->received_bytes += count.received_bytes;
+	sum->received += tl_xdp_count__received(&count);
+	sum->received_bytes += count.bytes;
 	sum->filtered += count.filtered;
 	sum->sampled_out += count.sampled_out;
 	sum->cut_off += count.cut_off;
@@ -71,15 +71,15 @@ static int add_queue_stats(const struct afxdp *s, const struct afxdp_queue *q,
 	sum->dropped.fill_empty += empty;
 	sum->dropped.kernel +=
 		drops.rx_dropped - empty + count.no_socket + count.no_metadata + lost;
-	sum->captured += count.redirected - drops.rx_ring_full - drops.rx_dropped - lost;
+	sum->captured += count.kept - drops.rx_ring_full - drops.rx_dropped - lost;
 	if (!tl_load_acquire(&s->drained))
 		return 0;
 	/* All that was to come has come. */
 	taken = tl_load_relaxed(&q->taken);
 	lost += drops.rx_ring_full + drops.rx_dropped + taken;
-	if (count.redirected > lost) {
-		sum->dropped.kernel += count.redirected - lost;
-		sum->captured -= count.redirected - lost;
+	if (count.kept > lost) {
+		sum->dropped.kernel += count.kept - lost;
+		sum->captured -= count.kept - lost;
 	}
 	return 0;
 }

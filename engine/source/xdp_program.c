@@ -3,13 +3,12 @@
  * The XDP programs of one interface: see xdp_program.h for the life, bpf/xdp_capture.bpf.c for what
  * they do.
  *
- * A filter becomes a program of its own: a frame that calls the translated body and leaves by a
- * tail call, to the program that keeps or the one that drops.
+ * A filter becomes a program of its own: the translated body, whose ends are made to lead into a
+ * tail.
  *
- *     r6 = ctx
- *     call body ──────────────► translated filter (filter/xdp.c)
- *     r0 == 0 ? tail call FILTERED : tail call KEEP
- *     return XDP_ABORTED          (not reached: both are there from the start to the end)
+ *     translated filter (filter/xdp.c) ─ exit ─► r0 != 0: tail call KEEP
+ *                                        (now a │
+ *                                        jump)  └ r0 == 0: ++filtered, bytes += length; XDP_DROP
  */
 #include "xdp_program.h"
 
@@ -66,13 +65,15 @@ static int configure(struct tl_xdp_capture_bpf *skeleton, const struct tl_xdp_pr
 		.sample_flows = opts->sample_flows,
 		.headers_only = opts->headers_only,
 		.has_owner = opts->has_owner,
+		.passes = opts->passes,
+		.queue_count = opts->queue_count,
 	};
 	int err;
 
 	if (getrandom(&config.seed, sizeof(config.seed), 0) != sizeof(config.seed))
 		return -errno;
 	memcpy((void *)(uintptr_t)&skeleton->rodata->tl_xdp_config, &config, sizeof(config));
-	err = bpf_map__set_max_entries(skeleton->maps.tl_xdp_counts, opts->queue_count);
+	err = bpf_map__set_max_entries(skeleton->maps.tl_xdp_counts, opts->queue_count + 1);
 	if (!err)
 		err = bpf_map__set_max_entries(skeleton->maps.tl_xdp_sockets, opts->queue_count);
 	/* memory for what is asked for alone */
@@ -104,9 +105,6 @@ static int load(struct tl_xdp_program *program, const struct tl_xdp_program_opts
 	if (!err)
 		err = set_stage(program, TL_XDP_STAGE_KEEP,
 				bpf_program__fd(skeleton->progs.tl_xdp_keep));
-	if (!err)
-		err = set_stage(program, TL_XDP_STAGE_FILTERED,
-				bpf_program__fd(skeleton->progs.tl_xdp_filtered));
 	return err;
 }
 
@@ -156,44 +154,91 @@ int tl_xdp_program__entry_fd(const struct tl_xdp_program *program)
 
 /* --- the filter -------------------------------------------------------------------------- */
 
-enum { FRAME_INSNS = 15, FRAME_CALL = 1 };
+#define INSN(...)      ((struct bpf_insn){ __VA_ARGS__ })
+#define MOVE(to, from) INSN(.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = (to), .src_reg = (from))
+#define SET(to, value) INSN(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (to), .imm = (value))
+#define ADD(to, value) INSN(.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = (to), .imm = (value))
+#define CALL(function) INSN(.code = BPF_JMP | BPF_CALL, .imm = (function))
+#define JUMP(by)       INSN(.code = BPF_JMP | BPF_JA, .off = (int16_t)(by))
+#define LEAVE	       INSN(.code = BPF_JMP | BPF_EXIT)
+#define MAP(to, fd)                                                                                \
+	INSN(.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = (to), .src_reg = BPF_PSEUDO_MAP_FD,     \
+	     .imm = (fd)),                                                                         \
+		INSN(0)
+#define LOAD_WORD(to, from, at)                                                                    \
+	INSN(.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = (to), .src_reg = (from), .off = (at))
+#define LOAD(to, from, at)                                                                         \
+	INSN(.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = (to), .src_reg = (from), .off = (at))
+#define STORE_WORD(to, at, from)                                                                   \
+	INSN(.code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = (to), .src_reg = (from), .off = (at))
+#define STORE(to, at, from)                                                                        \
+	INSN(.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = (to), .src_reg = (from), .off = (at))
+#define SUM(to, from)  INSN(.code = BPF_ALU64 | BPF_ADD | BPF_X, .dst_reg = (to), .src_reg = (from))
+#define IF_ZERO(r, by) INSN(.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = (r), .off = (by))
 
-/* Four instructions: tail call to `stage`. */
-static void tail_call(struct bpf_insn *insns, int stages_fd, int stage)
+#define KEY_AT	    (-104) /* on the stack, below what the body uses */
+#define TAIL_INSNS  40
+#define COUNT(what) ((int16_t)offsetof(struct tl_xdp_count, what))
+
+/* Behind the body: the context is in r6 and the verdict in r0. Count of instructions. */
+static size_t write_tail(const struct tl_xdp_program *program, struct bpf_insn *ret_insns)
 {
-	insns[0] = (struct bpf_insn){ .code = BPF_LD | BPF_DW | BPF_IMM,
-				      .dst_reg = BPF_REG_2,
-				      .src_reg = BPF_PSEUDO_MAP_FD,
-				      .imm = stages_fd };
-	insns[2] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K,
-				      .dst_reg = BPF_REG_3,
-				      .imm = stage };
-	insns[3] = (struct bpf_insn){ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call };
+	int stages = bpf_map__fd(program->skeleton->maps.tl_xdp_stages);
+	int counts = bpf_map__fd(program->skeleton->maps.tl_xdp_counts);
+	const struct bpf_insn tail[] = {
+		IF_ZERO(0, 7),
+		MOVE(1, 6),
+		MAP(2, stages),
+		SET(3, TL_XDP_STAGE_KEEP),
+		CALL(BPF_FUNC_tail_call),
+		SET(0, XDP_ABORTED), /* not reached: it is there from the start to the end */
+		LEAVE,
+		LOAD_WORD(1, 6, offsetof(struct xdp_md, rx_queue_index)),
+		STORE_WORD(10, KEY_AT, 1),
+		MOVE(2, 10),
+		ADD(2, KEY_AT),
+		MAP(1, counts),
+		CALL(BPF_FUNC_map_lookup_elem),
+		INSN(.code = BPF_JMP | BPF_JNE | BPF_K, .off = 8), /* mostly */
+		SET(1, (int)program->queue_count),
+		STORE_WORD(10, KEY_AT, 1),
+		MOVE(2, 10),
+		ADD(2, KEY_AT),
+		MAP(1, counts),
+		CALL(BPF_FUNC_map_lookup_elem),
+		IF_ZERO(0, 9),
+		MOVE(7, 0),
+		LOAD(1, 7, COUNT(filtered)),
+		ADD(1, 1),
+		STORE(7, COUNT(filtered), 1),
+		MOVE(1, 6),
+		CALL(BPF_FUNC_xdp_get_buff_len),
+		LOAD(1, 7, COUNT(bytes)),
+		SUM(1, 0),
+		STORE(7, COUNT(bytes), 1),
+		SET(0, XDP_DROP),
+		LEAVE,
+	};
+
+	_Static_assert(sizeof(tail) / sizeof(tail[0]) <= TAIL_INSNS, "there is room for it");
+	memcpy(ret_insns, tail, sizeof(tail));
+	return sizeof(tail) / sizeof(tail[0]);
 }
 
-/* The frame around the body of `body_count` instructions; owned by the caller. */
-static struct bpf_insn *frame_body(const struct bpf_insn *body, size_t body_count, int stages_fd)
+/* The whole program; owned by the caller. */
+static struct bpf_insn *add_tail(const struct tl_xdp_program *program, const struct bpf_insn *body,
+				 size_t *count)
 {
-	struct bpf_insn *insns = calloc(FRAME_INSNS + body_count, sizeof(*insns));
+	struct bpf_insn *insns = calloc(*count + TAIL_INSNS, sizeof(*insns));
 
 	if (!insns)
 		return NULL;
-	insns[0] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_X,
-				      .dst_reg = BPF_REG_6,
-				      .src_reg = BPF_REG_1 };
-	insns[FRAME_CALL] = (struct bpf_insn){ .code = BPF_JMP | BPF_CALL,
-					       .src_reg = BPF_PSEUDO_CALL,
-					       .imm = FRAME_INSNS - FRAME_CALL - 1 };
-	insns[2] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_X,
-				      .dst_reg = BPF_REG_1,
-				      .src_reg = BPF_REG_6 };
-	insns[3] = (struct bpf_insn){ .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 0, .off = 5 };
-	tail_call(&insns[4], stages_fd, TL_XDP_STAGE_KEEP);
-	insns[8] = (struct bpf_insn){ .code = BPF_JMP | BPF_JA, .off = 4 };
-	tail_call(&insns[9], stages_fd, TL_XDP_STAGE_FILTERED);
-	insns[13] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_ABORTED };
-	insns[14] = (struct bpf_insn){ .code = BPF_JMP | BPF_EXIT };
-	memcpy(insns + FRAME_INSNS, body, body_count * sizeof(*insns));
+	memcpy(insns, body, *count * sizeof(*insns));
+	/* a body ends with its exits: they are close to the tail */
+	for (size_t i = 0; i < *count; i++)
+		if (insns[i].code == (BPF_JMP | BPF_EXIT))
+			insns[i] = JUMP(*count - i - 1);
+	*count += write_tail(program, insns + *count);
 	return insns;
 }
 
@@ -209,12 +254,11 @@ static int load_filter(const struct tl_xdp_program *program, const struct tl_fil
 
 	if (fd)
 		return fd;
-	insns = frame_body(body, count, bpf_map__fd(program->skeleton->maps.tl_xdp_stages));
+	insns = add_tail(program, body, &count);
 	free(body);
 	if (!insns)
 		return -ENOMEM;
-	fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "tl_xdp_filter", "GPL", insns, FRAME_INSNS + count,
-			   &load_opts);
+	fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "tl_xdp_filter", "GPL", insns, count, &load_opts);
 	if (fd < 0)
 		fd = -errno;
 	free(insns);
@@ -299,7 +343,8 @@ void tl_xdp_program__detach(struct tl_xdp_program *program)
 {
 	if (program->link_fd < 0)
 		return;
-	/* Closing is enough, and all that is left when capabilities were given up; this is at once. */
+	/* Closing is enough, and all that is left when capabilities were given up; this is at once.
+	 */
 	(void)bpf_link_detach(program->link_fd);
 	close(program->link_fd);
 	program->link_fd = -1;
@@ -313,7 +358,7 @@ int tl_xdp_program__stats(const struct tl_xdp_program *program, uint32_t queue,
 	struct tl_xdp_count *by_cpu, sum = { 0 };
 	int err = 0;
 
-	if (queue >= program->queue_count)
+	if (queue > program->queue_count)
 		return -EINVAL;
 	by_cpu = calloc((size_t)program->cpu_count, sizeof(*by_cpu));
 	if (!by_cpu)
@@ -321,13 +366,11 @@ int tl_xdp_program__stats(const struct tl_xdp_program *program, uint32_t queue,
 	if (bpf_map_lookup_elem(bpf_map__fd(program->skeleton->maps.tl_xdp_counts), &queue, by_cpu))
 		err = -errno;
 	for (int cpu = 0; cpu < program->cpu_count && !err; cpu++) {
-		sum.received += by_cpu[cpu].received;
-		sum.received_bytes += by_cpu[cpu].received_bytes;
+		sum.bytes += by_cpu[cpu].bytes;
 		sum.filtered += by_cpu[cpu].filtered;
 		sum.sampled_out += by_cpu[cpu].sampled_out;
 		sum.cut_off += by_cpu[cpu].cut_off;
-		sum.redirected += by_cpu[cpu].redirected;
-		sum.redirected_bytes += by_cpu[cpu].redirected_bytes;
+		sum.kept += by_cpu[cpu].kept;
 		sum.no_socket += by_cpu[cpu].no_socket;
 		sum.no_metadata += by_cpu[cpu].no_metadata;
 	}

@@ -33,6 +33,7 @@ struct tl_xdp_program_opts {
 	uint64_t cutoff_bytes;
 	bool headers_only;
 	bool has_owner; /* several workers: tell which one a packet belongs to */
+	bool passes;	/* what is kept goes to the stack, not to AF_XDP sockets */
 };
 
 /* Loads the programs. 0; -EPERM, -ENOMEM, other -errno of the kernel; `ret_error` in words. */
@@ -61,8 +62,15 @@ int tl_xdp_program__attach(struct tl_xdp_program *program, enum tl_xdp_mode mode
 /* When it returns no packet is in the program any more. Idempotent. */
 void tl_xdp_program__detach(struct tl_xdp_program *program);
 
-/* Sum over the CPUs for one queue. 0 or -errno. */
+/* Sum over the CPUs for one queue, or (`queue_count`) for those beyond. 0 or -errno. */
 int tl_xdp_program__stats(const struct tl_xdp_program *program, uint32_t queue,
 			  struct tl_xdp_count *ret_count);
+
+/* What was received: packets have one outcome each. */
+static inline uint64_t tl_xdp_count__received(const struct tl_xdp_count *count)
+{
+	return count->filtered + count->sampled_out + count->cut_off + count->kept +
+	       count->no_socket + count->no_metadata;
+}
 
 #endif
