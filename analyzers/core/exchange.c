@@ -358,7 +358,7 @@ static void client_ack(struct tl_exchange *e, const struct tl_exchange_packet *p
 		e->flight_bytes -=
 			e->flight_bytes < s->acked_bytes ? e->flight_bytes : s->acked_bytes;
 		if (!e->flight_bytes)
-			e->drained_ns = now;
+			e->drained_ns = e->turn.acked_ns = now;
 	}
 	if (is_shut && !(e->flags & TL_EXCHANGE_SHUT)) {
 		e->shut_ns = now;

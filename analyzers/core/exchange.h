@@ -51,6 +51,7 @@ struct tl_exchange_turn {
 	uint64_t request_last_frame;
 	uint64_t response_first_ns, response_last_ns;
 	uint64_t response_frame, response_last_frame;
+	uint64_t acked_ns; /* the client's ACK of all that was sent so far */
 	uint64_t response_bytes;
 	uint64_t window_ns;  /* response: the client's window was shut */
 	uint64_t loss_ns;    /* waited for retransmissions, of the request too */

@@ -26,6 +26,7 @@
 #define LATE_NS	     500000000ull /* in a queue: nobody plans for that */
 #define LATE_SOME_NS 100000000ull
 #define SLOW_RATE    (512ull << 10) /* bytes a second, below which some lateness is enough */
+#define TAIL_NS	     100000000ull   /* beyond what a delayed ACK explains */
 #define PROOFS	     TL_EVIDENCE_MAX
 
 enum blame { NOBODY, CLIENT, NETWORK, SERVER };
@@ -93,7 +94,11 @@ static struct parts parts_of(const struct app_report *r)
 		.idle_ns = t->idle_ns,
 	};
 	uint64_t wait = span(t->request_last_ns, t->response_first_ns);
+	uint64_t base_ns = (uint64_t)r->rtt_us * 1000;
 
+	/* The answer was whole when the client had its last byte, which the tap may be far from. */
+	if (span(t->response_last_ns, t->acked_ns) > base_ns + TAIL_NS)
+		p.response_ns = span(t->response_first_ns, t->acked_ns);
 	p.total_ns = p.connect_ns + p.tls_ns + p.request_ns + wait + p.response_ns;
 	p.network_ns = p.total_ns - p.server_ns;
 	p.network_ns = span(p.client_ns + p.idle_ns, p.network_ns);
