@@ -30,6 +30,7 @@
 #define BED_HALF_OPEN 130000000000ull
 #define BED_IDLE      300000000000ull
 #define BED_MS	      1000000ull
+#define BED_PAYLOAD   1460u
 
 struct bed {
 	void *worker, *judge;
@@ -57,7 +58,9 @@ struct bed_tcp {
 	uint8_t flags;
 	uint32_t seq, ack;
 	uint32_t payload_bytes;
-	bool is_copy; /* the packet before, once more: same IP ID */
+	const void *payload; /* that many bytes, at most BED_PAYLOAD; NULL: zeros */
+	bool is_shut;	     /* advertises a window of 0 */
+	bool is_copy;	     /* the packet before, once more: same IP ID */
 };
 
 static void bed__hear(void *ctx, const struct tl_finding *f, enum tl_finding_state state)
@@ -268,9 +271,16 @@ static inline uint8_t bed__address(const char *text, uint8_t *ret_ip)
 static inline void bed__tcp(struct bed *b, const struct bed_tcp *t)
 {
 	static const uint8_t zeros[2048];
-	uint8_t src[16], dst[16];
+	uint8_t src[16], dst[16], bytes[54 + BED_PAYLOAD];
 	struct tl_layers l = { .proto = 6, .l3_offset = 14, .l4_offset = 34, .ttl = 64 };
 	struct tl_packet p = { .data = zeros, .linktype = TL_LINKTYPE_ETHERNET };
+
+	if (t->payload) {
+		pb__check(t->payload_bytes <= BED_PAYLOAD);
+		memset(bytes, 0, 54);
+		memcpy(bytes + 54, t->payload, t->payload_bytes);
+		p.data = bytes;
+	}
 
 	l.ip_version = bed__address(t->src, src);
 	bed__address(t->dst, dst);
@@ -281,7 +291,7 @@ static inline void bed__tcp(struct bed *b, const struct bed_tcp *t)
 	l.seq = t->seq;
 	l.ack = t->ack;
 	l.tcp_flags = t->flags;
-	l.window = 65535;
+	l.window = t->is_shut ? 0 : 65535;
 	l.payload_offset = 54;
 	l.payload_bytes = l.payload_caplen = t->payload_bytes;
 	l.ip_id = t->is_copy ? b->ip_id : ++b->ip_id;
