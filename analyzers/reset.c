@@ -24,8 +24,6 @@
 #define CUTS_MAX       4096u
 #define SERVICES       2048u /* a power of two */
 #define REPORTS_EACH_S 4000u
-#define LEARNED	       3u   /* packets of a side, before its RST can look strange */
-#define ID_STEP_MAX    4096 /* a host's counter for all its packets may jump this far */
 #define GOES_ON_NS     (5 * TL_NS_PER_MS) /* the mirror may mix up what is closer */
 #define BOTH_NS	       (100 * TL_NS_PER_MS)
 #define RECENT_NS      (1 * TL_NS_PER_SEC)
@@ -35,11 +33,10 @@
 /* What is known of one side of a flow. */
 struct side {
 	uint64_t data_ns, data_frame;
-	uint64_t last_ns;
-	uint32_t data_seq, data_bytes; /* of the latest */
-	uint32_t min_rtt_us;	       /* from the tap to it and back */
-	uint32_t flight;	       /* bytes sent and not ACKed */
-	uint32_t mac;		       /* hash of its address */
+	uint32_t data_seq, data_bytes, data_ack; /* of the latest */
+	uint32_t min_rtt_us;			 /* from the tap to it and back */
+	uint32_t flight;			 /* bytes sent and not ACKed */
+	uint32_t mac;				 /* hash of its address */
 	uint16_t ip_id;
 	uint8_t ttl[2];
 	uint8_t ttl_count, packets, id_score, tcp_ts;
@@ -68,7 +65,8 @@ struct cut {
 	uint32_t next_free; /* index + 1 */
 	uint8_t side;
 	bool to_syn, had_fin, established;
-	uint8_t speaker; /* as in the flow, when the RST came */
+	bool tried_again; /* the client repeated its SYN after the RST */
+	uint8_t speaker;  /* as in the flow, when the RST came */
 	struct reset_report report;
 };
 
@@ -211,50 +209,17 @@ static void count_accept(const struct step *s)
 
 /* --- what a side's packets look like --------------------------------------------------------- */
 
-static uint32_t mac_of(const struct tl_packet *packet, const struct tl_layers *layers)
-{
-	/* Innermost Ethernet: destination, source. Other links have no address to compare. */
-	if (packet->linktype != TL_LINKTYPE_ETHERNET || layers->l2_offset + 12u > packet->caplen ||
-	    layers->l3_offset < layers->l2_offset + 14u)
-		return 0;
-	return (uint32_t)tl_text__hash(0, packet->data + layers->l2_offset + 6, 6) | 1;
-}
-
-static bool knows_ttl(const struct side *side, uint8_t ttl)
-{
-	for (uint8_t i = 0; i < side->ttl_count; i++)
-		if (side->ttl[i] == ttl)
-			return true;
-	return false;
-}
-
 static void learn(const struct step *s)
 {
-	const struct tl_layers *l = s->layers;
 	struct side *side = &s->fs->side[s->side];
 	struct side *peer = &s->fs->side[!s->side];
-	int16_t id_step = (int16_t)(uint16_t)(l->ip_id - side->ip_id);
+	uint32_t acked = s->segment->acked_bytes;
 
-	if (side->packets < UINT8_MAX)
-		side->packets++;
-	if (!knows_ttl(side, l->ttl) && side->ttl_count < sizeof(side->ttl))
-		side->ttl[side->ttl_count++] = l->ttl;
-	if (side->packets <= LEARNED)
-		side->mac = mac_of(s->packet, l);
-	side->tcp_ts = l->flags & TL_LAYERS_TCP_TS ? 1 : 0;
-	if (l->ip_version == 4 && l->ip_id) {
-		if (id_step > 0 && id_step <= ID_STEP_MAX)
-			side->id_score = side->id_score < 8 ? side->id_score + 1 : 8;
-		else if (side->packets > 1)
-			side->id_score = 0;
-		side->ip_id = (uint16_t)l->ip_id;
-	}
+	reset_identity__learn(&side->identity, s->packet, s->layers);
 	if (s->segment->rtt_us && (!side->min_rtt_us || s->segment->rtt_us < side->min_rtt_us))
 		side->min_rtt_us = s->segment->rtt_us;
 	side->flight = s->segment->flight_bytes;
-	peer->flight -=
-		s->segment->acked_bytes < peer->flight ? s->segment->acked_bytes : peer->flight;
-	side->last_ns = s->now_ns;
+	peer->flight -= acked < peer->flight ? acked : peer->flight;
 }
 
 static void learn_data(const struct step *s)
@@ -273,40 +238,38 @@ static void learn_data(const struct step *s)
 	side->data_frame = s->packet->frame;
 	side->data_seq = s->layers->seq;
 	side->data_bytes = s->layers->payload_bytes;
+	side->data_ack = s->layers->ack;
 }
 
-/* How far the packet has come, when hosts begin at 32, 64, 128 or 255. */
-static int distance(uint8_t ttl)
+/* It ACKs more than it had when it spoke last: its peer spoke since, though it was not seen. */
+static void learn_unseen(const struct step *s)
 {
-	return (ttl > 128 ? 255 : ttl > 64 ? 128 : ttl > 32 ? 64 : 32) - ttl;
+	struct side *peer = &s->fs->side[!s->side];
+
+	if (s->fs->speaker == !s->side + 1u)
+		return;
+	s->fs->speaker = (uint8_t)(!s->side + 1);
+	peer->data_ns = s->now_ns;
+	peer->data_frame = 0;
+}
+
+/* Does the RST itself say that its sender has all that the peer sent? */
+static bool acks_all(const struct step *s)
+{
+	const struct side *peer = &s->fs->side[!s->side];
+
+	return s->layers->tcp_flags & TL_TCP_ACK &&
+	       s->layers->ack == peer->data_seq + peer->data_bytes;
 }
 
 static uint32_t doubts_of(const struct step *s)
 {
 	const struct side *side = &s->fs->side[s->side], *peer = &s->fs->side[!s->side];
-	const struct tl_layers *l = s->layers;
-	uint16_t id_off = (uint16_t)(l->ip_id - side->ip_id);
-	uint32_t mac = mac_of(s->packet, l);
-	uint32_t doubts = 0;
-	bool far = side->ttl_count;
+	uint32_t doubts = reset_identity__doubts(&side->identity, s->packet, s->layers);
 
-	/* Paths differ by a hop (ECMP); the kernel's own RST may have another TTL to begin with. */
-	for (uint8_t i = 0; i < side->ttl_count; i++)
-		far = far && abs(distance(side->ttl[i]) - distance(l->ttl)) > 1;
-	if (far && side->packets)
-		doubts |= RESET_DOUBT_TTL;
-	if (side->packets < LEARNED)
-		return doubts;
-	if (mac && side->mac && mac != side->mac)
-		doubts |= RESET_DOUBT_MAC;
-	if (l->ip_version == 4 && l->ip_id && side->id_score >= LEARNED - 1 &&
-	    id_off > ID_STEP_MAX && id_off < UINT16_MAX - 16)
-		doubts |= RESET_DOUBT_IP_ID;
-	if (side->tcp_ts && !(l->flags & TL_LAYERS_TCP_TS))
-		doubts |= RESET_DOUBT_NO_TS;
 	/* It ACKs all of the peer's data, part of which has only just passed. */
-	if (l->tcp_flags & TL_TCP_ACK && side->min_rtt_us > 2000 && peer->data_ns && peer->flight &&
-	    l->ack - peer->data_seq - 1 < 65536 &&
+	if (s->layers->tcp_flags & TL_TCP_ACK && side->min_rtt_us > 2000 && peer->data_ns &&
+	    peer->flight && acks_all(s) &&
 	    tl_span_ns(peer->data_ns, s->now_ns) / 1000 < side->min_rtt_us / 4)
 		doubts |= RESET_DOUBT_TOO_FAST;
 	return doubts;
@@ -347,7 +310,7 @@ static void prove_data(const struct step *s, struct reset_report *r)
 	const struct flow_state *fs = s->fs;
 	const struct side *last = fs->speaker ? &fs->side[fs->speaker - 1] : NULL;
 
-	if (last && last->data_ns)
+	if (last && last->data_ns && last->data_frame)
 		r->proof[r->proof_count++] = (struct tl_proof){
 			.frame = last->data_frame,
 			.ts_ns = last->data_ns,
@@ -380,13 +343,15 @@ static void judge_time(const struct step *s, struct reset_report *r)
 	}
 }
 
-/* Does the RST itself say that its sender has all that the peer sent? */
-static bool acks_all(const struct step *s)
+/* Did the client speak last, and has it had no answer, seen or unseen? */
+static bool is_pending(const struct step *s)
 {
-	const struct side *peer = &s->fs->side[!s->side];
+	const struct side *client = &s->fs->side[s->flow->client];
 
-	return s->layers->tcp_flags & TL_TCP_ACK &&
-	       s->layers->ack == peer->data_seq + peer->data_bytes;
+	if (s->fs->speaker != s->flow->client + 1u)
+		return false;
+	return !s->from_client || !(s->layers->tcp_flags & TL_TCP_ACK) ||
+	       s->layers->ack == client->data_ack;
 }
 
 static void first_rst(const struct step *s)
@@ -410,10 +375,10 @@ static void first_rst(const struct step *s)
 	r->fit = s->segment->rst_fit;
 	r->app = s->flow->app;
 	r->ttl = s->layers->ttl;
-	r->usual_ttl = side->ttl_count ? side->ttl[0] : 0;
+	r->usual_ttl = side->identity.ttl_count ? side->identity.ttl[0] : 0;
 	r->doubts = doubts_of(s);
 	judge_time(s, r);
-	if (fs->speaker == s->flow->client + 1u)
+	if (is_pending(s))
 		r->flags |= RESET_PENDING;
 	if (side->flight || (peer->flight && fs->speaker != s->side + 1u && !acks_all(s)))
 		r->flags |= RESET_IN_FLIGHT;
@@ -434,12 +399,13 @@ static void after_rst(const struct step *s)
 	bool is_news = s->segment->verdict == TL_VERDICT_NEW || s->segment->acked_bytes;
 
 	if (s->side != c->side) {
+		c->tried_again |= !!(s->layers->tcp_flags & TL_TCP_SYN);
 		/* On its way when the RST was sent. */
 		if (s->segment->new_bytes)
 			r->flags |= RESET_IN_FLIGHT;
 		return;
 	}
-	if (!is_news || tl_span_ns(r->rst_ns, s->now_ns) < GOES_ON_NS)
+	if (!is_news || c->tried_again || tl_span_ns(r->rst_ns, s->now_ns) < GOES_ON_NS)
 		return;
 	r->doubts |= RESET_DOUBT_GOES_ON;
 	r->flags |= RESET_IGNORED;
@@ -467,8 +433,9 @@ static bool is_benign(const struct cut *c, const struct flow_state *fs)
 	const struct reset_report *r = &c->report;
 	bool forged = r->sender == RESET_BY_MIDDLEBOX;
 
+	/* A client's own is its answer to an ACK of an older connection (tcp.port_reuse). */
 	if (c->to_syn)
-		return !forged || !(fs->flags & SAW_SYNACK);
+		return !forged || r->side_is_client || !(fs->flags & SAW_SYNACK);
 	if (fs->flags & HALF_OPEN && !forged)
 		return true;
 	if (c->had_fin || r->phase == RESET_IN_CLOSING)
@@ -488,7 +455,7 @@ static void name_sender(struct cut *c, const struct flow_state *fs)
 
 	if (count_doubts(r->doubts) >= 2)
 		r->sender = RESET_BY_MIDDLEBOX;
-	else if (!fs->side[c->side].packets && r->flags & RESET_MIDSTREAM)
+	else if (!fs->side[c->side].identity.packets && r->flags & RESET_MIDSTREAM)
 		r->sender = RESET_BY_UNKNOWN;
 	else
 		r->sender = r->side_is_client ? RESET_BY_CLIENT : RESET_BY_SERVER;
@@ -600,6 +567,8 @@ static void on_tcp(const struct step *s)
 	if (s->segment->new_bytes && s->segment->verdict != TL_VERDICT_WINDOW_PROBE &&
 	    s->segment->verdict != TL_VERDICT_KEEPALIVE)
 		learn_data(s);
+	else if (s->segment->acked_bytes && !s->layers->payload_bytes)
+		learn_unseen(s);
 	if (flags & TL_TCP_FIN) {
 		if (!s->from_client)
 			count_end(s);

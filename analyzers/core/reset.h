@@ -100,6 +100,24 @@ struct reset_services {
 _Static_assert(sizeof(struct reset_report) <= TL_OBSERVATION_BYTES, "fits in one observation");
 _Static_assert(sizeof(struct reset_services) <= TL_OBSERVATION_BYTES, "fits in one observation");
 
+/* --- what a host's packets look like (core/reset_identity.c) --------------------------------- */
+
+struct reset_identity {
+	uint32_t mac;	/* hash of the neighbour that they come from; 0: unknown */
+	uint16_t ip_id; /* of the newest */
+	uint8_t ttl[2]; /* paths differ */
+	uint8_t ttl_count;
+	uint8_t packets;  /* seen; stops at 255 */
+	uint8_t id_score; /* how surely its IP IDs grow */
+	bool tcp_ts;
+};
+
+void reset_identity__learn(struct reset_identity *id, const struct tl_packet *packet,
+			   const struct tl_layers *layers);
+/* enum reset_doubt: in what the packet is unlike those before it. */
+uint32_t reset_identity__doubts(const struct reset_identity *id, const struct tl_packet *packet,
+				const struct tl_layers *layers);
+
 /* --- outages (core/reset_outage.c) ----------------------------------------------------------- */
 
 #define RESET_ENDS	      16 /* groups of ends remembered */

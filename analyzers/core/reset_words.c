@@ -170,13 +170,17 @@ static void weigh(const struct words *w, const struct tl_judge_facts *facts, str
 {
 	const struct reset_sum *sum = w->sum;
 	bool hurts = sum->pending || sum->in_flight;
+	struct tl_tracker_totals totals;
+	uint64_t missed;
 
+	tl_facts__tracker_totals(facts, &totals);
+	missed = totals.missed_segments + tl_facts__capture_drops(facts);
 	f->confidence = sum->out_of_window == sum->flows ? 0.6 : sum->in_window ? 0.95 : 0.8;
 	if (w->sender == RESET_BY_MIDDLEBOX) {
 		f->severity = sum->ignored == sum->flows ? TL_WARNING : TL_ERROR;
 		f->confidence = 0.85;
 	} else if (w->sender == RESET_BY_CLIENT) {
-		f->severity = sum->pending >= 3 ? TL_WARNING : TL_INFO;
+		f->severity = sum->pending >= 3 && !missed ? TL_WARNING : TL_INFO;
 	} else if (w->phase == RESET_IN_IDLE) {
 		f->severity = sum->pending ? TL_WARNING : TL_INFO;
 	} else if (sum->unread == sum->flows) {
@@ -194,11 +198,18 @@ static void weigh(const struct words *w, const struct tl_judge_facts *facts, str
 		tl_finding__counter_evidence(f, 0, f->last_ns,
 					     "%llu of the connections began before the capture",
 					     (unsigned long long)sum->midstream);
-	if (tl_facts__capture_drops(facts)) {
+	if (missed) {
 		f->confidence -= 0.05;
 		tl_finding__counter_evidence(
-			f, 0, f->last_ns, "%llu packets were lost by this capture, a FIN perhaps",
-			(unsigned long long)tl_facts__capture_drops(facts));
+			f, 0, f->last_ns,
+			"%llu segments were missed by this capture, perhaps a FIN or an answer",
+			(unsigned long long)missed);
+	}
+	if (tl_facts__two_way(facts) == TL_TWO_WAY_NO) {
+		f->confidence -= 0.2;
+		tl_finding__counter_evidence(f, 0, f->last_ns,
+					     "only one direction is mirrored: what the other said "
+					     "is inferred from ACKs");
 	}
 	if (sum->withheld)
 		tl_finding__counter_evidence(f, 0, f->last_ns,

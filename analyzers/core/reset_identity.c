@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the packets of one host in one flow look like: how far they come, from which neighbour, with
+ * which IP IDs. A RST that looks otherwise was perhaps made by a box on the way (reset.h).
+ *
+ * What real hosts do, and so is no doubt: another initial TTL for the kernel's own RSTs, a hop more
+ * or less (ECMP), IP ID 0 (RFC 6864), no timestamps alone (RFC 7323, section 5.2, asks for them
+ * only where the connection is known). Pure functions; any thread.
+ */
+#include <stdlib.h>
+
+#include "core/reset.h"
+#include "tapline/cursor.h"
+
+#define LEARNED	     3u	  /* packets, before one can look strange but for its TTL */
+#define ID_STEP_MAX  4096 /* a host's counter for all its packets may jump this far */
+#define ID_SCORE_MAX 8
+
+static uint32_t mac_of(const struct tl_packet *packet, const struct tl_layers *layers)
+{
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+
+	/* Innermost Ethernet: destination, source. Other links have no address to compare. */
+	if (packet->linktype != TL_LINKTYPE_ETHERNET || layers->l3_offset < layers->l2_offset + 14u)
+		return 0;
+	tl_cursor__skip(&c, layers->l2_offset + 6u);
+	if (tl_cursor__left(&c) < 6)
+		return 0;
+	return (uint32_t)tl_text__hash(0, c.at, 6) | 1;
+}
+
+static void learn_ttl(struct reset_identity *id, uint8_t ttl)
+{
+	for (uint8_t i = 0; i < id->ttl_count; i++)
+		if (id->ttl[i] == ttl)
+			return;
+	if (id->ttl_count < sizeof(id->ttl))
+		id->ttl[id->ttl_count++] = ttl;
+}
+
+void reset_identity__learn(struct reset_identity *id, const struct tl_packet *packet,
+			   const struct tl_layers *layers)
+{
+	int16_t step = (int16_t)(uint16_t)(layers->ip_id - id->ip_id);
+
+	if (id->packets < LEARNED)
+		id->mac = mac_of(packet, layers);
+	if (id->packets < UINT8_MAX)
+		id->packets++;
+	learn_ttl(id, layers->ttl);
+	id->tcp_ts = layers->flags & TL_LAYERS_TCP_TS;
+	if (layers->ip_version != 4 || !layers->ip_id)
+		return;
+	if (step > 0 && step <= ID_STEP_MAX)
+		id->id_score = id->id_score < ID_SCORE_MAX ? id->id_score + 1 : ID_SCORE_MAX;
+	else if (id->packets > 1)
+		id->id_score = 0;
+	id->ip_id = (uint16_t)layers->ip_id;
+}
+
+/* How far a packet has come, when hosts begin at 32, 64, 128 or 255. */
+static int distance(uint8_t ttl)
+{
+	return (ttl > 128 ? 255 : ttl > 64 ? 128 : ttl > 32 ? 64 : 32) - ttl;
+}
+
+uint32_t reset_identity__doubts(const struct reset_identity *id, const struct tl_packet *packet,
+				const struct tl_layers *layers)
+{
+	uint16_t id_off = (uint16_t)(layers->ip_id - id->ip_id);
+	uint32_t mac = mac_of(packet, layers);
+	uint32_t doubts = 0;
+	bool far = id->ttl_count;
+
+	for (uint8_t i = 0; i < id->ttl_count; i++)
+		far = far && abs(distance(id->ttl[i]) - distance(layers->ttl)) > 1;
+	if (far)
+		doubts |= RESET_DOUBT_TTL;
+	if (id->packets < LEARNED)
+		return doubts;
+	if (mac && id->mac && mac != id->mac)
+		doubts |= RESET_DOUBT_MAC;
+	if (layers->ip_version == 4 && layers->ip_id && id->id_score >= LEARNED - 1 &&
+	    id_off > ID_STEP_MAX && id_off < UINT16_MAX - 16)
+		doubts |= RESET_DOUBT_IP_ID;
+	if (id->tcp_ts && !(layers->flags & TL_LAYERS_TCP_TS))
+		doubts |= RESET_DOUBT_NO_TS;
+	return doubts;
+}
