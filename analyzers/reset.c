@@ -17,8 +17,6 @@
  * Invariants: copies never count. What is told depends on packets alone. Everything has a cap; what
  * is over is counted.
  */
-#include <stdlib.h>
-
 #include "core/reset.h"
 
 #define CUTS_MAX       4096u
@@ -36,10 +34,7 @@ struct side {
 	uint32_t data_seq, data_bytes, data_ack; /* of the latest */
 	uint32_t min_rtt_us;			 /* from the tap to it and back */
 	uint32_t flight;			 /* bytes sent and not ACKed */
-	uint32_t mac;				 /* hash of its address */
-	uint16_t ip_id;
-	uint8_t ttl[2];
-	uint8_t ttl_count, packets, id_score, tcp_ts;
+	struct reset_identity identity;
 };
 
 enum flow_flag {
