@@ -21,8 +21,8 @@
 #include "tapline/source.h"
 
 #define TL_TRAFFIC_SHARES_MAX	  16
-#define TL_TRAFFIC_FRAME_MIN	  60u /* bytes, without frame check sequence */
-#define TL_TRAFFIC_FRAME_MAX	  9018u
+#define TL_TRAFFIC_FRAME_MIN	  60u /* bytes, all without frame check sequence */
+#define TL_TRAFFIC_FRAME_MAX	  9014u
 #define TL_TRAFFIC_NEW_FLOWS_MAX  0.1 /* a whole TCP connection takes some packets */
 #define TL_TRAFFIC_FLOWS_MAX	  (64u << 20)
 #define TL_TRAFFIC_BUFFER_DEFAULT (256ull << 20)
@@ -51,7 +51,7 @@ struct tl_traffic_opts {
 	struct tl_traffic_mix sizes;	 /* of a frame; raised to what its headers need */
 	struct tl_traffic_mix protocols; /* of a flow */
 	uint32_t flows;			 /* alive at any time */
-	double new_flows;		 /* share of packets that begin a flow; 0: flows never end */
+	double new_flows; /* share of packets that begin a flow; 0: flows never end */
 	uint64_t seed;
 	uint64_t rate;		 /* packets in a second of packet time; 0: 10 million */
 	uint64_t start_ns;	 /* packet time of the first one; 0: 2026-01-01 */
