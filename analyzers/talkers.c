@@ -19,6 +19,7 @@
 
 #include "core/analyzer_impl.h"
 #include "core/hosts.h"
+#include "core/tcp_fault.h"
 
 #define PROTO_TCP 6
 #define SECOND_NS 1000000000ull
@@ -257,6 +258,26 @@ static struct tl_finding *begin_finding(struct judge *j, const struct tl_endpoin
 				  ret_is_new);
 }
 
+/* The periodic analyzer has named the clock behind it: one warning is enough. */
+static bool is_told_as_periodic(struct judge *j, const struct storm *s)
+{
+	struct tl_subject subject = {
+		.client = s->client,
+		.server = s->now.target,
+		.proto = PROTO_TCP,
+	};
+	uint8_t key[TL_PAIR_KEY];
+	struct tl_finding *f;
+	bool is_new;
+
+	tl_pair__key(&subject, 0, key);
+	f = tl_findings__begin(j->view.findings, "traffic.periodic", key, sizeof(key), &is_new);
+	if (!is_new)
+		return f->severity > TL_INFO;
+	tl_findings__retract(j->view.findings, f);
+	return false;
+}
+
 static void write_storm(struct judge *j, const struct storm *s)
 {
 	const struct tl_endpoint *target = &s->now.target;
@@ -265,7 +286,7 @@ static void write_storm(struct judge *j, const struct storm *s)
 	bool is_new;
 
 	f = begin_finding(j, &s->client, &is_new);
-	f->severity = TL_WARNING;
+	f->severity = is_told_as_periodic(j, s) ? TL_INFO : TL_WARNING;
 	f->confidence = 0.8;
 	f->first_ns = s->first_ns;
 	f->last_ns = s->last_ns;

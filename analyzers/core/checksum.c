@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The transport checksum (RFC 1071, RFC 8200 section 8.1); see checksum.h. No state.
+ *
+ *	pseudo-header: source │ destination │ length │ protocol      segment: header │ payload
+ *	└──────────────── sum ──────────────────────────────────────────────────────────────┘ = ffff
+ */
+#include <errno.h>
+
+#include "core/checksum.h"
+#include "tapline/cursor.h"
+
+#define PROTO_ICMP   1
+#define PROTO_TCP    6
+#define PROTO_UDP    17
+#define PROTO_ICMPV6 58
+
+#define IPV6_HEADER_BYTES 40
+
+uint16_t tl_checksum__fold(const uint8_t *bytes, size_t count, uint64_t sum)
+{
+	size_t words = count / 8;
+	uint64_t low = 0, high = 0, tail = 0;
+
+	for (size_t i = 0; i < words; i++) {
+		uint64_t v;
+
+		memcpy(&v, bytes + 8 * i, 8);
+		low += (uint32_t)v;
+		high += v >> 32;
+	}
+	if (count % 8)
+		memcpy(&tail, bytes + 8 * words, count % 8);
+	sum += (tail & 0xffffffffu) + (tail >> 32);
+	sum += (low & 0xffffffffu) + (low >> 32) + (high & 0xffffffffu) + (high >> 32);
+	while (sum >> 16)
+		sum = (sum & 0xffffu) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+static uint64_t pseudo_header(const struct tl_layers *l, uint32_t bytes)
+{
+	size_t address_bytes = l->ip_version == 6 ? 16 : 4;
+	uint64_t sum = __builtin_bswap32(l->proto) + (uint64_t)__builtin_bswap32(bytes);
+
+	sum = tl_checksum__fold(l->src, address_bytes, sum);
+	return tl_checksum__fold(l->dst, address_bytes, sum);
+}
+
+static int verdict(const struct tl_layers *l, const uint8_t *segment, uint32_t bytes)
+{
+	uint64_t pseudo = pseudo_header(l, bytes);
+	uint16_t field = __builtin_bswap16(l->l4_checksum);
+
+	if (tl_checksum__fold(segment, bytes, pseudo) == 0xffff)
+		return 1;
+	if (field == tl_checksum__fold(segment, 0, pseudo) ||
+	    field == tl_checksum__fold(segment, 0, pseudo_header(l, 0)))
+		return -ENODATA;
+	return 0;
+}
+
+int tl_checksum__transport(const struct tl_packet *packet, const struct tl_layers *l)
+{
+	const uint16_t unfit = TL_LAYERS_TRUNCATED | TL_LAYERS_MALFORMED | TL_LAYERS_FRAGMENT;
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+	const uint8_t *segment;
+	uint32_t bytes;
+
+	if (!l->ip_version || !l->l4_offset || (l->flags & unfit) || !l->src || !l->dst ||
+	    (packet->flags & TL_PACKET_CSUM_PARTIAL) || l->payload_caplen != l->payload_bytes ||
+	    l->payload_offset < l->l4_offset)
+		return -ENODATA;
+	if (l->ip_version == 6 && l->l4_offset != l->l3_offset + IPV6_HEADER_BYTES)
+		return -ENODATA;
+	bytes = l->payload_offset - l->l4_offset + l->payload_bytes;
+	tl_cursor__skip(&c, l->l4_offset);
+	segment = tl_cursor__take(&c, bytes);
+	if (!segment || !bytes)
+		return -ENODATA;
+	switch (l->proto) {
+	case PROTO_UDP:
+		return l->l4_checksum ? verdict(l, segment, bytes) : -ENODATA;
+	case PROTO_TCP:
+	case PROTO_ICMPV6:
+		return verdict(l, segment, bytes);
+	case PROTO_ICMP:
+		return tl_checksum__fold(segment, bytes, 0) == 0xffff;
+	default:
+		return -ENODATA;
+	}
+}
