@@ -18,7 +18,9 @@
 #define DNS_LATE_NS 1000000000ull
 /* A stub resolver that repeats after 5 s (resolv.conf(5)) shall still find its first try. */
 #define DNS_EXPIRY_NS 5500000000ull
-#define DNS_PROOFS    4
+/* A query for the same, so long after the last one, is another try of it. */
+#define DNS_RETRY_SPAN_NS 6000000000ull
+#define DNS_PROOFS	  4
 
 enum dns_observation { DNS_UNANSWERED = 1, DNS_ANSWERED, DNS_UNREACHABLE, DNS_ANSWERS };
 
@@ -114,6 +116,7 @@ enum dns_what { DNS_WHAT_QUERY, DNS_WHAT_ANSWER, DNS_WHAT_ICMP };
 struct dns_group {
 	struct dns_group_key key;
 	bool used, told;
+	bool one_type; /* all queries have the first one's */
 	uint64_t at_ns;
 	struct tl_subject subject;
 	struct dns_report first; /* name, type and flags of the first query */
@@ -130,20 +133,34 @@ struct dns_group {
 	uint32_t clients, names; /* distinct, as far as counted */
 	uint32_t client[DNS_GROUP_CLIENTS];
 	uint64_t name[DNS_GROUP_NAMES];
+	char suffix[TL_DNS_NAME]; /* that all names have in common, by whole labels; may be "" */
 	uint32_t recent_at;
 	struct dns_recent recent[DNS_GROUP_RECENT];
 	uint32_t proof_count;
 	struct dns_group_proof proof[DNS_GROUP_PROOFS];
 };
 
+/* Who asked whom for what; what does not matter is 0. */
+struct dns_question {
+	uint32_t client, server;
+	uint64_t name_hash;
+	uint16_t qtype;
+};
+
+void dns_group__add(struct dns_group *g, const struct tl_subject *subject,
+		    const struct dns_question *q, const struct dns_report *r);
+/* Adds what another group holds, of another name of the same server. */
+void dns_group__merge(struct dns_group *to, const struct dns_group *from);
+
 /* What answers say of a group, when it is worded. */
 struct dns_context {
 	const struct tl_judge_facts *facts;
 	uint64_t server_answers;  /* of that server, to anybody */
 	uint64_t clients_answers; /* of that server, to the group's clients */
+	uint64_t last_answer_ns;  /* the latest of these */
 	bool a_is_fine;		  /* the names have answers of type A */
 	bool is_elsewhere;	  /* a client of the group got the same from another server */
-	bool is_elsewhere_v4;	  /* …from one with an IPv4 address, and this one is IPv6 */
+	bool is_elsewhere_v4;	  /* the names are answered over IPv4, and this server is IPv6 */
 	bool is_recovered;	  /* …or from this one, at another time */
 	uint64_t unseen, withheld;
 };

@@ -27,20 +27,23 @@
 #define HELD	    2048u
 #define GROUPS	    512u
 #define NAMES_APART 8u
+#define NAMES_SILENT                                                                               \
+	3u /* likewise, of one that does not answer: the name is no part of the cause */
+#define NAMES_SILENT                                                                               \
+	3u /* likewise, of one that does not answer: the name is no part of the cause */
 
 #define HOLD_NS	      (DNS_EXPIRY_NS + 300000000ull)
 #define UNANSWERED_NS 5000000000ull
 #define RETRY_NS      1000000000ull /* a client that asks again after so long had no answer */
-#define RETRY_SPAN_NS 6000000000ull
-#define LOOK_AT	      4u /* clients, and names, of a group that are looked up */
+#define LOOK_AT	      4u	    /* clients, and names, of a group that are looked up */
 
 enum tag {
 	BY_SERVER = 1,
-	BY_PAIR,	   /* client and server */
-	BY_QUESTION,	   /* client, server, name, type; of queries that were seen */
-	BY_NAME,	   /* name, type; without error */
-	BY_CLIENT_NAME,	   /* client, name, type; without error and with records */
-	BY_CLIENT_NAME_V4, /* the same, from a server with an IPv4 address */
+	BY_PAIR,	/* client and server */
+	BY_QUESTION,	/* client, server, name, type; of queries that were seen */
+	BY_NAME,	/* name, type; without error */
+	BY_CLIENT_NAME, /* client, name, type; without error and with records */
+	BY_NAME_V4,	/* name, type; the same, from a server with an IPv4 address */
 };
 
 struct answers {
@@ -49,16 +52,9 @@ struct answers {
 	uint32_t count, records;
 };
 
-/* What is asked of the table; what a tag does not name is 0. */
-struct question {
-	uint32_t client, server;
-	uint64_t name_hash;
-	uint16_t qtype;
-};
-
 struct held {
 	bool used;
-	struct question question;
+	struct dns_question question;
 	struct tl_subject subject;
 	struct dns_report report;
 };
@@ -74,7 +70,7 @@ struct dns_judge {
 
 /* --- the table of answers --------------------------------------------------------------------- */
 
-static uint64_t key_of(enum tag tag, const struct question *q)
+static uint64_t key_of(enum tag tag, const struct dns_question *q)
 {
 	const uint64_t words[] = {
 		(uint64_t)tag << 32 | q->qtype,
@@ -85,7 +81,7 @@ static uint64_t key_of(enum tag tag, const struct question *q)
 	return tl_text__hash(0, words, sizeof(words)) | 1;
 }
 
-static struct answers *answers_find(struct dns_judge *j, enum tag tag, const struct question *q)
+static struct answers *answers_find(struct dns_judge *j, enum tag tag, const struct dns_question *q)
 {
 	uint64_t key = key_of(tag, q);
 	struct answers *set = &j->answers[(key >> 1 & (SETS - 1)) * WAYS];
@@ -96,7 +92,7 @@ static struct answers *answers_find(struct dns_judge *j, enum tag tag, const str
 	return NULL;
 }
 
-static void answers_add(struct dns_judge *j, enum tag tag, const struct question *q,
+static void answers_add(struct dns_judge *j, enum tag tag, const struct dns_question *q,
 			const struct dns_answer *a)
 {
 	struct answers *e = answers_find(j, tag, q);
@@ -119,12 +115,12 @@ static void answers_add(struct dns_judge *j, enum tag tag, const struct question
 
 static void observe_answer(struct dns_judge *j, const struct dns_answer *a)
 {
-	const struct question pair = { .client = a->client, .server = a->server };
-	const struct question whole = { a->client, a->server, a->name_hash, a->qtype };
-	const struct question of_client = { a->client, 0, a->name_hash, a->qtype };
-	const struct question of_name = { 0, 0, a->name_hash, a->qtype };
+	const struct dns_question pair = { .client = a->client, .server = a->server };
+	const struct dns_question whole = { a->client, a->server, a->name_hash, a->qtype };
+	const struct dns_question of_client = { a->client, 0, a->name_hash, a->qtype };
+	const struct dns_question of_name = { 0, 0, a->name_hash, a->qtype };
 
-	answers_add(j, BY_SERVER, &(struct question){ .server = a->server }, a);
+	answers_add(j, BY_SERVER, &(struct dns_question){ .server = a->server }, a);
 	answers_add(j, BY_PAIR, &pair, a);
 	if (a->flags & DNS_ANSWER_MATCHED)
 		answers_add(j, BY_QUESTION, &whole, a);
@@ -134,171 +130,21 @@ static void observe_answer(struct dns_judge *j, const struct dns_answer *a)
 		return;
 	answers_add(j, BY_CLIENT_NAME, &of_client, a);
 	if (a->server_ip_version == 4)
-		answers_add(j, BY_CLIENT_NAME_V4, &of_client, a);
+		answers_add(j, BY_NAME_V4, &of_name, a);
 }
 
-static uint32_t count_of(struct dns_judge *j, enum tag tag, const struct question *q)
+static uint32_t count_of(struct dns_judge *j, enum tag tag, const struct dns_question *q)
 {
 	const struct answers *e = answers_find(j, tag, q);
 
 	return e ? e->count : 0;
 }
 
-static uint32_t records_of(struct dns_judge *j, enum tag tag, const struct question *q)
+static uint32_t records_of(struct dns_judge *j, enum tag tag, const struct dns_question *q)
 {
 	const struct answers *e = answers_find(j, tag, q);
 
 	return e ? e->records : 0;
-}
-
-/* --- sums of a group -------------------------------------------------------------------------- */
-
-static bool is_later(const struct dns_proof *a, const struct dns_proof *b)
-{
-	return a->ts_ns > b->ts_ns || (a->ts_ns == b->ts_ns && a->frame > b->frame);
-}
-
-/* In order of time; when full, what is between the first and the latest half goes. */
-static void proof_add(struct dns_group *g, const struct dns_group_proof *p)
-{
-	const uint32_t half = DNS_GROUP_PROOFS / 2;
-	struct dns_group_proof *list = g->proof;
-	uint32_t at = g->proof_count;
-
-	while (at && is_later(&list[at - 1].proof, &p->proof))
-		at--;
-	if (g->proof_count < DNS_GROUP_PROOFS) {
-		memmove(&list[at + 1], &list[at], (g->proof_count - at) * sizeof(*list));
-		g->proof_count++;
-	} else if (at < half) {
-		memmove(&list[at + 1], &list[at], (half - 1 - at) * sizeof(*list));
-	} else if (at == half) {
-		return;
-	} else {
-		at--;
-		memmove(&list[half], &list[half + 1], (at - half) * sizeof(*list));
-	}
-	list[at] = *p;
-}
-
-static void proofs_of_report(struct dns_group *g, const struct dns_report *r)
-{
-	uint32_t kept = r->tries < DNS_PROOFS ? r->tries : DNS_PROOFS;
-
-	for (uint32_t i = 0; i < kept; i++)
-		proof_add(g, &(struct dns_group_proof){ r->proof[i], r->qtype, DNS_WHAT_QUERY });
-	if (r->end.ts_ns)
-		proof_add(g, &(struct dns_group_proof){ r->end, r->qtype,
-							r->reporter.ip_version ? DNS_WHAT_ICMP
-									       : DNS_WHAT_ANSWER });
-}
-
-static void client_add(struct dns_group *g, uint32_t client)
-{
-	uint32_t i = 0;
-
-	while (i < g->clients && g->client[i] != client)
-		i++;
-	if (i == g->clients && i < DNS_GROUP_CLIENTS)
-		g->client[g->clients++] = client;
-}
-
-static void name_add(struct dns_group *g, uint64_t name)
-{
-	uint32_t i = 0;
-
-	while (i < g->names && g->name[i] != name)
-		i++;
-	if (i == g->names && i < DNS_GROUP_NAMES)
-		g->name[g->names++] = name;
-}
-
-/* Another try of a query that is counted already, from another port or with another id? */
-static struct dns_recent *recent_of(struct dns_group *g, const struct question *q,
-				    const struct dns_report *r)
-{
-	for (uint32_t i = 0; i < DNS_GROUP_RECENT; i++) {
-		struct dns_recent *recent = &g->recent[i];
-
-		if (recent->last_ns && recent->client == q->client && recent->qtype == q->qtype &&
-		    recent->name_hash == q->name_hash && r->first_ns >= recent->last_ns &&
-		    r->first_ns - recent->last_ns <= RETRY_SPAN_NS)
-			return recent;
-	}
-	return NULL;
-}
-
-static void count_tries(struct dns_group *g, const struct question *q, const struct dns_report *r)
-{
-	struct dns_recent *recent = recent_of(g, q, r);
-
-	g->tries += r->tries;
-	g->same_id += r->tries - 1;
-	if (recent) {
-		g->same_id += recent->id == r->id;
-	} else {
-		g->queries++;
-		g->aaaa += r->qtype == TL_DNS_AAAA;
-		recent = &g->recent[g->recent_at++ % DNS_GROUP_RECENT];
-	}
-	*recent = (struct dns_recent){ r->last_ns, q->client, r->qtype, r->id, q->name_hash };
-}
-
-static void group_add(struct dns_group *g, const struct tl_subject *subject,
-		      const struct question *q, const struct dns_report *r)
-{
-	uint64_t end_ns = r->end.ts_ns > r->last_ns ? r->end.ts_ns : r->last_ns;
-
-	count_tries(g, q, r);
-	if (!g->first_ns || r->first_ns < g->first_ns) {
-		g->first_ns = r->first_ns;
-		g->first = *r;
-		g->subject = *subject;
-	}
-	if (end_ns > g->last_ns)
-		g->last_ns = end_ns;
-	if (end_ns - r->first_ns > g->waited_ns)
-		g->waited_ns = end_ns - r->first_ns;
-	g->any_flags |= r->flags;
-	g->all_flags = g->tries == r->tries ? r->flags : g->all_flags & r->flags;
-	if (r->reporter.ip_version) {
-		g->unreachable++;
-		g->icmp_code = r->icmp_code;
-		g->reporter = r->reporter;
-	}
-	client_add(g, q->client);
-	name_add(g, q->name_hash);
-	proofs_of_report(g, r);
-}
-
-static void group_merge(struct dns_group *to, const struct dns_group *from)
-{
-	if (!to->first_ns || from->first_ns < to->first_ns) {
-		to->first_ns = from->first_ns;
-		to->first = from->first;
-		to->subject = from->subject;
-	}
-	to->all_flags = to->tries ? to->all_flags & from->all_flags : from->all_flags;
-	to->any_flags |= from->any_flags;
-	to->queries += from->queries;
-	to->tries += from->tries;
-	to->same_id += from->same_id;
-	to->aaaa += from->aaaa;
-	to->unreachable += from->unreachable;
-	if (from->unreachable) {
-		to->icmp_code = from->icmp_code;
-		to->reporter = from->reporter;
-	}
-	if (from->last_ns > to->last_ns)
-		to->last_ns = from->last_ns;
-	if (from->waited_ns > to->waited_ns)
-		to->waited_ns = from->waited_ns;
-	for (uint32_t i = 0; i < from->clients; i++)
-		client_add(to, from->client[i]);
-	for (uint32_t i = 0; i < from->names; i++)
-		name_add(to, from->name[i]);
-	for (uint32_t i = 0; i < from->proof_count; i++)
-		proof_add(to, &from->proof[i]);
 }
 
 /* --- groups ------------------------------------------------------------------------------------
@@ -360,7 +206,7 @@ static struct dns_group *widen(struct dns_judge *j, const struct dns_group_key *
 		key.name_hash = 0;
 		if (!own->used || own->key.is_wide || memcmp(&key, wide, sizeof(key)))
 			continue;
-		group_merge(g, own);
+		dns_group__merge(g, own);
 		untell(j, own);
 		own->used = false;
 	}
@@ -404,7 +250,7 @@ static struct dns_group *group_for(struct dns_judge *j, const struct tl_endpoint
 		return g;
 	key.name_hash = 0;
 	key.is_wide = 1;
-	if (names_apart(j, &key) >= NAMES_APART)
+	if (names_apart(j, &key) >= (key.kind == DNS_KIND_NO_ANSWER ? NAMES_SILENT : NAMES_APART))
 		return widen(j, &key);
 	key.name_hash = name_hash;
 	key.is_wide = 0;
@@ -419,14 +265,17 @@ static void look_elsewhere(struct dns_judge *j, const struct dns_group *g, uint3
 {
 	for (uint32_t i = 0; i < g->clients && i < LOOK_AT; i++) {
 		for (uint32_t k = 0; k < g->names && k < LOOK_AT; k++) {
-			struct question q = { g->client[i], server, g->name[k], g->first.qtype };
+			struct dns_question q = { g->client[i], server, g->name[k],
+						  g->first.qtype };
 			uint32_t here = records_of(j, BY_QUESTION, &q);
 
 			c->is_recovered |= here > 0;
 			q.server = 0;
 			c->is_elsewhere |= records_of(j, BY_CLIENT_NAME, &q) > here;
+			/* Its other address is another client to us. */
+			q.client = 0;
 			c->is_elsewhere_v4 |=
-				g->key.ip_version == 6 && count_of(j, BY_CLIENT_NAME_V4, &q) > 0;
+				g->key.ip_version == 6 && count_of(j, BY_NAME_V4, &q) > 0;
 		}
 	}
 }
@@ -436,19 +285,25 @@ static struct dns_context context_of(struct dns_judge *j, const struct dns_group
 	uint32_t server = dns_host_hash(&g->subject.server, g->subject.server.port);
 	struct dns_context c = {
 		.facts = j->view.facts,
-		.server_answers = count_of(j, BY_SERVER, &(struct question){ .server = server }),
+		.server_answers =
+			count_of(j, BY_SERVER, &(struct dns_question){ .server = server }),
 		.a_is_fine = g->names > 0,
 		.unseen = j->unseen,
 		.withheld = j->withheld,
 	};
 
-	for (uint32_t i = 0; i < g->clients; i++)
-		c.clients_answers += count_of(
-			j, BY_PAIR, &(struct question){ .client = g->client[i], .server = server });
+	for (uint32_t i = 0; i < g->clients; i++) {
+		const struct dns_question pair = { .client = g->client[i], .server = server };
+		const struct answers *a = answers_find(j, BY_PAIR, &pair);
+
+		c.clients_answers += a ? a->count : 0;
+		if (a && a->last_ns > c.last_answer_ns)
+			c.last_answer_ns = a->last_ns;
+	}
 	for (uint32_t i = 0; i < g->names; i++)
 		c.a_is_fine &= count_of(j, BY_NAME,
-					&(struct question){ .name_hash = g->name[i],
-							    .qtype = TL_DNS_A }) > 0;
+					&(struct dns_question){ .name_hash = g->name[i],
+								.qtype = TL_DNS_A }) > 0;
 	look_elsewhere(j, g, server, &c);
 	return c;
 }
@@ -493,7 +348,7 @@ static void tell(struct dns_judge *j, struct dns_group *g)
 static void count_in(struct dns_judge *j, enum dns_kind kind, const struct tl_subject *subject,
 		     const struct dns_report *r)
 {
-	const struct question q = {
+	const struct dns_question q = {
 		dns_host_hash(&subject->client, 0),
 		dns_host_hash(&subject->server, subject->server.port),
 		r->name_hash,
@@ -510,14 +365,14 @@ static void count_in(struct dns_judge *j, enum dns_kind kind, const struct tl_su
 		j->withheld++;
 		return;
 	}
-	group_add(g, subject, &q, r);
+	dns_group__add(g, subject, &q, r);
 	tell(j, g);
 }
 
 /* --- unanswered tries ----------------------------------------------------------------------------
  */
 
-static bool same_question(const struct question *a, const struct question *b)
+static bool same_question(const struct dns_question *a, const struct dns_question *b)
 {
 	return a->client == b->client && a->server == b->server && a->name_hash == b->name_hash &&
 	       a->qtype == b->qtype;
@@ -552,7 +407,7 @@ static void decide(struct dns_judge *j, const struct held *h)
 	}
 	/* Another try was answered. Of several answers it is not known which one ended the wait. */
 	if (a->before_ns > r.first_ns || a->last_ns - r.first_ns < DNS_LATE_NS ||
-	    a->last_ns - r.first_ns > RETRY_SPAN_NS)
+	    a->last_ns - r.first_ns > DNS_RETRY_SPAN_NS)
 		return;
 	r.end = (struct dns_proof){ a->frame, a->last_ns };
 	r.tries++;

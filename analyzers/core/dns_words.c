@@ -42,7 +42,9 @@ static struct words words_of(const struct dns_group *g, const struct dns_context
 			 g->clients == DNS_GROUP_CLIENTS ? " or more" : "");
 	snprintf(names, sizeof(names), "%u%s names", g->names,
 		 g->names == DNS_GROUP_NAMES ? " or more" : "");
-	if (g->key.is_wide)
+	if (g->key.is_wide && *g->suffix)
+		snprintf(w.what, sizeof(w.what), "%s in %s", names, g->suffix);
+	else if (g->key.is_wide)
 		snprintf(w.what, sizeof(w.what), "%s", names);
 	else if (g->aaaa && g->aaaa < g->queries)
 		snprintf(w.what, sizeof(w.what), "%s", g->first.name);
@@ -85,6 +87,12 @@ static void cause_of_silence(const struct words *w, struct tl_finding *f)
 				  "the IPv6 path to the resolver is broken: %s stays silent, while "
 				  "the same is answered over IPv4",
 				  w->server);
+	else if (c->clients_answers && c->last_answer_ns < g->first_ns && w->retries)
+		tl_finding__cause(
+			f,
+			"%s answered %s before, and stopped: it went down, a firewall rule "
+			"changed, or the path to it broke",
+			w->server, w->who);
 	else if (c->clients_answers)
 		tl_finding__cause(f, "the server answers this client otherwise: packets are lost, "
 				     "or the authoritative servers of this name do not answer it");
@@ -198,20 +206,23 @@ static void write_details(const struct words *w, struct tl_finding *f)
 {
 	const struct dns_group *g = w->g;
 
-	if (g->key.is_wide) {
+	/* Of many names, what they end with. */
+	if (!g->key.is_wide || *g->suffix)
+		tl_finding__detail_string(f, "qname", g->key.is_wide ? g->suffix : g->first.name);
+	else
 		tl_finding__detail_null(f, "qname");
-		tl_finding__detail_null(f, "qtype");
-	} else {
-		tl_finding__detail_string(f, "qname", g->first.name);
+	if (!g->key.is_wide || g->one_type)
 		tl_finding__detail_string(f, "qtype", w->type);
-	}
+	else
+		tl_finding__detail_null(f, "qtype");
 	tl_finding__detail_u64(f, "retries", w->retries);
 	if (g->key.kind == DNS_KIND_ERROR)
 		tl_finding__detail_string(f, "rcode", w->rcode);
 	else
 		tl_finding__detail_null(f, "rcode");
 	tl_finding__detail_bool(f, "only_aaaa", w->only_aaaa);
-	tl_finding__detail_bool(f, "only_ipv6", w->c->is_elsewhere_v4 && !w->c->clients_answers);
+	tl_finding__detail_bool(f, "only_ipv6",
+				g->key.kind == DNS_KIND_NO_ANSWER && w->c->is_elsewhere_v4);
 	tl_finding__detail_u64(f, "flows", g->queries);
 	tl_finding__detail_u64(f, "clients", g->clients);
 	tl_finding__detail_u64(f, "names", g->names);

@@ -136,12 +136,20 @@ static void write_mismatch(const struct words *w, struct tl_finding *f)
 	const struct http_report *r = w->r;
 	const char *side = r->is_response ? "response" : "request";
 
-	tl_finding__summary(
-		f,
-		"the body of the %s %s (%s, %s) %s %llu of %llu bytes that Content-Length says%s",
-		side, w->what, w->who, w->server,
-		w->g->key.observation == HTTP_SHORT ? "ended after" : "went on to",
-		(unsigned long long)r->observed, (unsigned long long)r->declared, w->times);
+	if (w->g->key.observation == HTTP_SHORT)
+		tl_finding__summary(
+			f,
+			"%s of %s to %s: the %s body ended after %llu of the %llu bytes "
+			"that Content-Length declares%s",
+			w->what, w->who, w->server, side, (unsigned long long)r->observed,
+			(unsigned long long)r->declared, w->times);
+	else
+		tl_finding__summary(f,
+				    "%s of %s to %s: %llu bytes follow the %s body of %llu bytes "
+				    "that Content-Length declares, and begin no message%s",
+				    w->what, w->who, w->server,
+				    (unsigned long long)(r->observed - r->declared), side,
+				    (unsigned long long)r->declared, w->times);
 	if (w->g->key.observation == HTTP_EXCESS)
 		write_excess(w, f);
 	else if (r->is_response)
