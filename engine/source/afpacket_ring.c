@@ -21,7 +21,7 @@
 
 #include "afpacket.h"
 
-#define RING_DEFAULT  (256 * MIB)
+#define RING_DEFAULT  (128 * MIB)
 #define RING_MAX      (1024 * MIB)
 #define RING_MIN      (1 * MIB)
 #define BLOCK_MIN     (128ull * 1024) /* holds the largest packet, 64 KiB and its header */
