@@ -2,7 +2,7 @@
 /*
  * One AF_PACKET socket and its TPACKET_V3 ring: see struct afpacket_ring, which draws it.
  *
- * The size: about one second of the link for all sockets of an interface together, 256 MiB when its
+ * The size: about one second of the link for all sockets of an interface together, 128 MiB when its
  * speed says nothing (a virtual link), never more than a sixteenth of the memory, nor 1 GiB.
  *
  * The blocks: the timeout closes a block however empty it is, so on a slow link a ring lasts for
