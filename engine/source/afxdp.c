@@ -21,12 +21,12 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,7 +35,7 @@
 #include "tapline/link.h"
 
 #define MODE_BYTES     128
-#define FRAMES_DEFAULT 16384u /* 64 MiB: 1 ms of a 10 Gbit/s link's smallest packets is 14880 */
+#define FRAMES_DEFAULT 65536u /* 256 MiB: 4 ms of a 10 Gbit/s link's smallest packets */
 #define FRAMES_MIN     2048u
 #define FRAMES_MAX     (1u << 19)
 
@@ -84,26 +84,50 @@ static int add_queue_stats(const struct afxdp *s, const struct afxdp_queue *q,
 	return 0;
 }
 
+/* The NIC's drops, and what came on queues that were added after the start. */
+static int add_interface_stats(struct afxdp_group *g, struct tl_source_stats *sum)
+{
+	struct tl_xdp_count beyond;
+	uint64_t now;
+	int err = tl_xdp_program__stats(g->program, g->queue_count, &beyond);
+
+	if (err)
+		return err;
+	sum->received += tl_xdp_count__received(&beyond);
+	sum->received_bytes += beyond.bytes;
+	sum->filtered += beyond.filtered;
+	sum->sampled_out += beyond.sampled_out;
+	sum->cut_off += beyond.cut_off;
+	sum->dropped.kernel += beyond.no_socket + beyond.no_metadata;
+	if (!tl_link__nic_drops(g->interface, &now)) {
+		/* a counter that went back is a new interface's */
+		g->nic_drops += now >= g->nic_last ? now - g->nic_last : now;
+		g->nic_last = now;
+	}
+	sum->dropped.nic = g->nic_drops;
+	sum->received += g->nic_drops;
+	return 0;
+}
+
 static int stats(struct tl_source *source, struct tl_source_stats *ret_stats)
 {
 	struct afxdp *s = (struct afxdp *)source;
 	struct afxdp_group *g = s->group;
 	struct tl_source_stats sum = { 0 };
-	uint64_t nic, user_filtered = tl_load_relaxed(&s->user_filtered);
+	uint64_t user_filtered = tl_load_relaxed(&s->user_filtered);
 	int err = 0;
 
+	pthread_mutex_lock(&g->lock);
 	for (uint32_t i = s->index; i < g->queue_count && !err; i += g->source_count)
 		err = add_queue_stats(s, &g->queues[i], &sum);
+	if (!err && !s->index) /* what belongs to no queue goes to one of the sources */
+		err = add_interface_stats(g, &sum);
+	pthread_mutex_unlock(&g->lock);
 	if (err)
 		return err;
 	sum.filtered += user_filtered;
 	sum.captured -= user_filtered;
 	sum.captured_bytes = tl_load_relaxed(&s->captured_bytes);
-	/* the interface's own counter goes to one of its sources */
-	if (!s->index && !tl_link__nic_drops(g->interface, &nic) && nic > g->nic_drops_at_start) {
-		sum.dropped.nic = nic - g->nic_drops_at_start;
-		sum.received += sum.dropped.nic;
-	}
 	*ret_stats = sum;
 	return 0;
 }
@@ -322,15 +346,35 @@ static int check_link(const struct tl_source_live_opts *opts, struct tl_error *r
 
 /* --- creation ------------------------------------------------------------------------------ */
 
-static uint32_t frame_count(const struct tl_source_live_opts *opts)
+/* By the buffer asked for; else as many as a sixteenth of the memory holds, for all queues. */
+static uint32_t frame_count(const struct tl_source_live_opts *opts, uint32_t queues)
 {
-	uint64_t wanted =
-		opts->buffer_bytes ? opts->buffer_bytes / AFXDP_FRAME_BYTES : FRAMES_DEFAULT;
+	uint64_t wanted = opts->buffer_bytes / AFXDP_FRAME_BYTES;
+	uint64_t most = FRAMES_MAX;
 	uint32_t count = FRAMES_MIN;
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 
-	while (count < wanted && count < FRAMES_MAX)
+	if (!opts->buffer_bytes) {
+		wanted = FRAMES_DEFAULT;
+		most = pages > 0 && page > 0
+			       ? (uint64_t)pages * (uint64_t)page / 16 / AFXDP_FRAME_BYTES / queues
+			       : FRAMES_MIN;
+	}
+	while (count < wanted && count * 2ull <= most && count < FRAMES_MAX)
 		count *= 2;
 	return count;
+}
+
+/* More memory may be locked, as far as this process may say so. */
+static void raise_lock_limit(void)
+{
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit limit;
+
+	if (!setrlimit(RLIMIT_MEMLOCK, &none) || getrlimit(RLIMIT_MEMLOCK, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_MEMLOCK, &limit);
 }
 
 static struct afxdp_group *allocate_group(const struct tl_source_live_opts *opts,
@@ -342,8 +386,11 @@ static struct afxdp_group *allocate_group(const struct tl_source_live_opts *opts
 		return NULL;
 	g->source_count = opts->queue_count ? opts->queue_count : 1;
 	g->queue_count = link->rx_queues ? link->rx_queues : 1;
+	g->frame_count = frame_count(opts, g->queue_count);
 	g->snaplen = opts->snaplen ? opts->snaplen : TL_SNAPLEN_DEFAULT;
 	g->promiscuous_fd = -1;
+	g->ifindex = link->ifindex;
+	g->xdp = opts->xdp;
 	g->control_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	snprintf(g->interface, sizeof(g->interface), "%s", opts->interface);
 	/* Ethernet header and four tags on top of the MTU */
@@ -361,14 +408,8 @@ static struct afxdp_group *allocate_group(const struct tl_source_live_opts *opts
 
 static int ask_promiscuous(struct afxdp_group *g, uint32_t ifindex)
 {
-	const struct packet_mreq request = { .mr_ifindex = (int)ifindex,
-					     .mr_type = PACKET_MR_PROMISC };
-
 	g->promiscuous_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	if (g->promiscuous_fd < 0 || setsockopt(g->promiscuous_fd, SOL_PACKET,
-						PACKET_ADD_MEMBERSHIP, &request, sizeof(request)))
-		return -errno;
-	return 0;
+	return g->promiscuous_fd < 0 ? -errno : afxdp_life__promiscuous(g, ifindex);
 }
 
 static int create_rings(struct afxdp_group *g, uint32_t frames)
@@ -394,34 +435,57 @@ static int create_rings(struct afxdp_group *g, uint32_t frames)
 	return 0;
 }
 
+/* With fewer frames where there is no memory for them, unless they were asked for. */
+static int create_queue(struct afxdp_group *g, const struct tl_source_live_opts *opts,
+			uint32_t index)
+{
+	struct afxdp_queue_opts queue_opts = {
+		.interface = g->interface,
+		.index = index,
+		.frame_count = g->frame_count,
+		.numa_node = opts->numa_node,
+		.is_generic = opts->xdp == TL_XDP_GENERIC,
+		.busy_poll = opts->busy_poll,
+	};
+	struct afxdp_queue *q = &g->queues[index];
+	int err = afxdp_queue__create(q, &queue_opts);
+
+	if (err == -ENOBUFS) {
+		raise_lock_limit();
+		err = afxdp_queue__create(q, &queue_opts);
+	}
+	while ((err == -ENOBUFS || err == -ENOMEM) && !opts->buffer_bytes &&
+	       queue_opts.frame_count > FRAMES_MIN) {
+		queue_opts.frame_count /= 2;
+		err = afxdp_queue__create(q, &queue_opts);
+	}
+	g->frame_count = queue_opts.frame_count;
+	q->source = index % g->source_count;
+	q->ifindex = g->ifindex;
+	return err;
+}
+
 static int create_queues(struct afxdp_group *g, const struct tl_source_live_opts *opts,
 			 struct tl_error *ret_error)
 {
 	char text[160];
 
 	for (uint32_t i = 0; i < g->queue_count; i++) {
-		const struct afxdp_queue_opts queue_opts = {
-			.interface = opts->interface,
-			.index = i,
-			.frame_count = frame_count(opts),
-			.numa_node = opts->numa_node,
-			.is_generic = opts->xdp == TL_XDP_GENERIC,
-			.busy_poll = opts->busy_poll,
-		};
-		int err = afxdp_queue__create(&g->queues[i], &queue_opts);
+		int err = create_queue(g, opts, i);
 
 		if (!err)
 			err = xsk_socket__update_xskmap(g->queues[i].xsk,
 							tl_xdp_program__sockets_fd(g->program));
-		g->queues[i].source = i % g->source_count;
 		if (!err)
 			continue;
 		snprintf(text, sizeof(text), "AF_XDP socket of queue %u: %s%s", i, strerror(-err),
 			 err == -EBUSY	   ? " (another program has it)"
 			 : err == -ENOBUFS ? " (memory that may be locked: raise ulimit -l)"
 			 : err == -ENOMEM  ? " (ask for a smaller buffer with -B KIB)"
+			 : err == -EPERM   ? " (it takes CAP_NET_RAW: run it as root)"
+			 : err == -EINVAL  ? " (the interface has no such queue)"
 					   : "");
-		return fail(ret_error, err, opts->interface, text);
+		return fail(ret_error, err == -EINVAL ? -EOPNOTSUPP : err, opts->interface, text);
 	}
 	return 0;
 }
@@ -439,6 +503,7 @@ static int create_sources(struct afxdp_group *g, const struct tl_source_live_opt
 		s->base.queue = i;
 		s->group = g;
 		s->index = i;
+		s->ifindex = g->ifindex;
 		s->wake_fd = -1;
 		g->sources[i] = s;
 		g->live++;
@@ -483,7 +548,7 @@ static int create_all(struct afxdp_group *g, const struct tl_source_live_opts *o
 		return err;
 	err = create_sources(g, opts);
 	if (!err && g->source_count > 1)
-		err = create_rings(g, frame_count(opts));
+		err = create_rings(g, frame_count(opts, g->queue_count));
 	if (!err && opts->promiscuous)
 		err = ask_promiscuous(g, link->ifindex);
 	if (!err && opts->filter)
@@ -522,7 +587,7 @@ int tl_source_afxdp__create(const struct tl_source_live_opts *opts, struct tl_er
 	g = allocate_group(opts, &link);
 	if (!g)
 		return fail(ret_error, -ENOMEM, opts->interface, "no memory for AF_XDP");
-	(void)tl_link__nic_drops(g->interface, &g->nic_drops_at_start);
+	(void)tl_link__nic_drops(g->interface, &g->nic_last);
 	err = create_all(g, opts, &link, ret_error);
 	if (!err)
 		err = tl_xdp_program__attach(g->program, opts->xdp, ret_error, &is_native);

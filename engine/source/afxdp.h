@@ -4,6 +4,7 @@
  *
  *   afxdp.c        creation, the operations, the accounting
  *   afxdp_queue.c  one socket and its memory (UMEM), for one receive queue
+ *   afxdp_life.c   the interface going down, or away, and coming back
  *   afxdp_read.c   poll: packets out, frames back, hand-over between sources
  *
  *   queue 0 ─┐  frames ► fill ring ► kernel ► rx ring        in-flight list, oldest first
@@ -44,15 +45,23 @@
 #define AFXDP_QUEUES_MAX   128u
 #define AFXDP_JUMBO_COUNT  1024u
 #define AFXDP_NO_JUMBO	   UINT32_MAX
+#define AFXDP_SPARES	   4u  /* re-openings that need no capability */
 #define AFXDP_SOURCES_MAX  64u /* of one interface */
 
-struct afxdp_queue {
+/* Memory as it is registered with a socket. */
+struct afxdp_memory {
+	struct xsk_umem *umem; /* owned; NULL: none */
 	struct xsk_ring_prod fill;
 	struct xsk_ring_cons completion; /* unused: nothing is sent */
+};
+
+struct afxdp_queue {
+	struct afxdp_memory memory;
 	struct xsk_ring_cons rx;
-	struct xsk_umem *umem;	/* owned */
-	struct xsk_socket *xsk; /* owned */
+	struct xsk_socket *xsk; /* owned; NULL: the interface is gone */
 	uint8_t *area;		/* owned: frame_count frames */
+	uint8_t *is_out;	/* owned: of each frame, whether the reader has it */
+	struct afxdp_memory spares[AFXDP_SPARES]; /* of the same area, for the next sockets */
 	uint32_t frame_count;
 	uint32_t index;	 /* receive queue of the interface */
 	uint32_t source; /* whose it is */
@@ -67,6 +76,11 @@ struct afxdp_queue {
 	uint64_t last_ts_ns;
 	bool is_zero_copy;
 	bool is_jumbo_lost; /* the rest of that packet is thrown away */
+	bool is_generic;
+	bool is_busy_polled;
+	uint32_t ifindex;		    /* that the socket was bound to */
+	const char *interface;		    /* borrowed: the group's */
+	struct xdp_statistics drops_before; /* of the sockets before this one */
 };
 
 /* Where the bytes of a packet lie: a frame of a queue, or a jumbo buffer of a source. */
@@ -105,6 +119,7 @@ struct afxdp {
 	uint64_t next_check_ns;	       /* of drops and of the link, CLOCK_MONOTONIC */
 	uint64_t drops_seen;
 	uint32_t lost_before; /* told with the next packet */
+	uint32_t ifindex;     /* that its queues are bound to; under the group's lock */
 	bool is_down;
 	/* read by other sources */
 	uint64_t progress_ns TL_CACHE_ALIGNED;
@@ -124,12 +139,16 @@ struct afxdp_group {
 	uint32_t source_count;
 	uint32_t live; /* sources not destroyed */
 	uint32_t snaplen;
+	uint32_t frame_count; /* of the queue made last: no queue made after another has more */
 	uint32_t jumbo_bytes; /* size of a jumbo buffer; 0: none needed */
 	int control_fd;	      /* for asking about the interface */
 	char interface[TL_IFNAME_MAX];
-	uint64_t nic_drops_at_start;
 	int promiscuous_fd;   /* -1 */
-	pthread_mutex_t lock; /* guards stopped, and set_filter and detach against each other */
+	enum tl_xdp_mode xdp; /* how the program is attached */
+	pthread_mutex_t lock; /* guards what follows, sockets, set_filter, attach and detach */
+	uint64_t nic_drops;
+	uint64_t nic_last; /* the interface's counter when it was read last */
+	uint32_t ifindex;  /* that the program is attached to */
 	uint32_t stopped;
 };
 
@@ -147,6 +166,8 @@ struct afxdp_queue_opts {
 /* 0, -ENOMEM, -ENOBUFS (RLIMIT_MEMLOCK), -EBUSY (another socket has the queue), other -errno. */
 int afxdp_queue__create(struct afxdp_queue *queue, const struct afxdp_queue_opts *opts);
 void afxdp_queue__destroy(struct afxdp_queue *queue);
+/* A new socket for the old one, whose rx ring has been read to its end. As __create. */
+int afxdp_queue__reopen(struct afxdp_queue *queue);
 /* Descriptors ready to be read, up to 64; count. The first is `peek_at`. */
 uint32_t afxdp_queue__peek(struct afxdp_queue *queue);
 /* Takes the next descriptor; __peek said that there is one. */
@@ -158,6 +179,13 @@ void afxdp_queue__submit(struct afxdp_queue *queue);
 int afxdp_queue__fill_percent(const struct afxdp_queue *queue);
 /* What the socket says it dropped; 0 or -errno. */
 int afxdp_queue__drops(const struct afxdp_queue *queue, struct xdp_statistics *ret_drops);
+
+/* --- afxdp_life.c --- */
+
+/* Now and then, after a poll that read `packet_count`: drops, and the state of the interface. */
+void afxdp_life__check(struct afxdp *s, uint32_t packet_count);
+/* Asks for promiscuous mode, until the group's end. 0 or -errno. */
+int afxdp_life__promiscuous(struct afxdp_group *g, uint32_t ifindex);
 
 /* --- afxdp_read.c --- */
 

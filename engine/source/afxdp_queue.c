@@ -4,10 +4,16 @@
  *
  * The rings are as long as there are frames, so that neither the fill ring nor the rx ring is ever
  * too short for what may be in it: a packet is lost only when all frames are in use.
+ *
+ * The memory outlives the socket: when the interface is gone, and another of its name is there, a
+ * new socket over the same memory takes the old one's place. It is registered with the kernel in
+ * advance (`spares`), since that takes a capability which may have been given up by then. Frames
+ * that are out, with the worker, come back into the new socket's fill ring.
  */
 #include <errno.h>
 #include <linux/if_xdp.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,8 +42,9 @@ static int quiet(enum libxdp_print_level level, const char *format, va_list args
 	return 0;
 }
 
-static int create_umem(struct afxdp_queue *q)
+static int create_umem(const struct afxdp_queue *q, struct afxdp_memory *ret_memory)
 {
+	struct afxdp_memory memory = { 0 };
 	const struct xsk_umem_config config = {
 		.fill_size = q->frame_count,
 		.comp_size = 64,
@@ -45,13 +52,25 @@ static int create_umem(struct afxdp_queue *q)
 		.frame_headroom = 0,
 	};
 
-	return xsk_umem__create(&q->umem, q->area, (uint64_t)q->frame_count * AFXDP_FRAME_BYTES,
-				&q->fill, &q->completion, &config);
+	int err = xsk_umem__create(&memory.umem, q->area,
+				   (uint64_t)q->frame_count * AFXDP_FRAME_BYTES, &memory.fill,
+				   &memory.completion, &config);
+
+	if (!err)
+		*ret_memory = memory;
+	return err;
+}
+
+static void delete_umem(struct afxdp_memory *memory)
+{
+	if (memory->umem)
+		xsk_umem__delete(memory->umem);
+	memset(memory, 0, sizeof(*memory));
 }
 
 /* Zero copy where the driver has it, else the kernel copies; packets of several frames if it can.
  */
-static int create_socket(struct afxdp_queue *q, const struct afxdp_queue_opts *opts)
+static int create_socket(struct afxdp_queue *q)
 {
 	struct xsk_socket_config config = {
 		.rx_size = q->frame_count,
@@ -61,17 +80,18 @@ static int create_socket(struct afxdp_queue *q, const struct afxdp_queue_opts *o
 	};
 	int err;
 
-	if (opts->is_generic)
+	if (q->is_generic)
 		config.bind_flags |= XDP_COPY;
-	err = xsk_socket__create(&q->xsk, opts->interface, opts->index, q->umem, &q->rx, NULL,
+	err = xsk_socket__create(&q->xsk, q->interface, q->index, q->memory.umem, &q->rx, NULL,
 				 &config);
 	if (err != -EINVAL && err != -EOPNOTSUPP)
 		return err;
 	config.bind_flags &= (uint16_t)~XDP_USE_SG; /* before Linux 6.6 */
 	/* a failed bind uses the memory's rings up */
-	if (xsk_umem__delete(q->umem) || create_umem(q))
+	delete_umem(&q->memory);
+	if (create_umem(q, &q->memory))
 		return -ENOMEM;
-	return xsk_socket__create(&q->xsk, opts->interface, opts->index, q->umem, &q->rx, NULL,
+	return xsk_socket__create(&q->xsk, q->interface, q->index, q->memory.umem, &q->rx, NULL,
 				  &config);
 }
 
@@ -95,42 +115,90 @@ static bool is_zero_copy(const struct afxdp_queue *q)
 	       options.flags & XDP_OPTIONS_ZEROCOPY;
 }
 
-int afxdp_queue__create(struct afxdp_queue *q, const struct afxdp_queue_opts *opts)
+/* Over memory that is there: a socket, and every frame that nobody holds offered to it. */
+static int open_socket(struct afxdp_queue *q)
 {
-	libxdp_print_fn_t printer;
-	int err;
+	libxdp_print_fn_t printer = libxdp_set_print(quiet); /* a library does not print */
+	int err = q->memory.umem ? 0 : create_umem(q, &q->memory);
 
-	memset(q, 0, sizeof(*q));
-	q->index = opts->index;
-	q->frame_count = opts->frame_count;
-	q->jumbo = AFXDP_NO_JUMBO;
-	q->area = tl_topology__alloc((size_t)q->frame_count * AFXDP_FRAME_BYTES, opts->numa_node);
-	if (!q->area)
-		return -ENOMEM;
-	printer = libxdp_set_print(quiet); /* a library does not print */
-	err = create_umem(q);
 	if (!err)
-		err = create_socket(q, opts);
-	libxdp_set_print(printer);
+		err = create_socket(q);
 	if (err) {
-		afxdp_queue__destroy(q);
-		return err;
+		q->xsk = NULL;
+		delete_umem(&q->memory);
+	} else {
+		/* for when the interface comes back: making one takes capabilities */
+		for (uint32_t i = 0; i < AFXDP_SPARES; i++)
+			if (!q->spares[i].umem && create_umem(q, &q->spares[i]))
+				break;
 	}
+	libxdp_set_print(printer);
+	if (err)
+		return err;
 	q->is_zero_copy = is_zero_copy(q);
-	if (opts->busy_poll)
+	if (q->is_busy_polled)
 		set_busy_poll(q);
-	for (uint64_t i = 0; i < q->frame_count; i++)
-		afxdp_queue__refill(q, i * AFXDP_FRAME_BYTES);
+	q->peeked = 0;
+	q->refilled = 0;
+	for (uint32_t i = 0; i < q->frame_count; i++)
+		if (!q->is_out[i])
+			afxdp_queue__refill(q, (uint64_t)i * AFXDP_FRAME_BYTES);
 	afxdp_queue__submit(q);
 	return 0;
 }
 
+int afxdp_queue__create(struct afxdp_queue *q, const struct afxdp_queue_opts *opts)
+{
+	int err = -ENOMEM;
+
+	memset(q, 0, sizeof(*q));
+	q->interface = opts->interface;
+	q->index = opts->index;
+	q->frame_count = opts->frame_count;
+	q->is_generic = opts->is_generic;
+	q->is_busy_polled = opts->busy_poll;
+	q->jumbo = AFXDP_NO_JUMBO;
+	q->area = tl_topology__alloc((size_t)q->frame_count * AFXDP_FRAME_BYTES, opts->numa_node);
+	q->is_out = calloc(q->frame_count, 1);
+	if (q->area && q->is_out)
+		err = open_socket(q);
+	if (err)
+		afxdp_queue__destroy(q);
+	return err;
+}
+
+/* What the socket dropped stays in the account. */
+static void close_socket(struct afxdp_queue *q)
+{
+	struct xdp_statistics drops;
+
+	if (!q->xsk)
+		return;
+	if (!afxdp_queue__drops(q, &drops))
+		q->drops_before = drops;
+	xsk_socket__delete(q->xsk);
+	q->xsk = NULL;
+	q->peeked = 0;
+	delete_umem(&q->memory);
+}
+
+int afxdp_queue__reopen(struct afxdp_queue *q)
+{
+	close_socket(q);
+	for (uint32_t i = 0; i < AFXDP_SPARES && !q->memory.umem; i++) {
+		q->memory = q->spares[i];
+		memset(&q->spares[i], 0, sizeof(q->spares[i]));
+	}
+	return open_socket(q);
+}
+
 void afxdp_queue__destroy(struct afxdp_queue *q)
 {
-	if (q->xsk)
-		xsk_socket__delete(q->xsk);
-	if (q->umem)
-		xsk_umem__delete(q->umem);
+	close_socket(q);
+	delete_umem(&q->memory);
+	for (uint32_t i = 0; i < AFXDP_SPARES; i++)
+		delete_umem(&q->spares[i]);
+	free(q->is_out);
 	if (q->area)
 		tl_topology__free(q->area, (size_t)q->frame_count * AFXDP_FRAME_BYTES);
 	memset(q, 0, sizeof(*q));
@@ -138,51 +206,64 @@ void afxdp_queue__destroy(struct afxdp_queue *q)
 
 uint32_t afxdp_queue__peek(struct afxdp_queue *q)
 {
-	if (!q->peeked)
+	if (!q->peeked && q->xsk)
 		q->peeked = xsk_ring_cons__peek(&q->rx, PEEK_MAX, &q->peek_at);
 	return q->peeked;
 }
 
 const struct xdp_desc *afxdp_queue__next(struct afxdp_queue *q)
 {
+	const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&q->rx, q->peek_at++);
+
 	q->peeked--;
+	q->is_out[desc->addr / AFXDP_FRAME_BYTES] = 1;
 	/*
 	 * The slot is given back at the next __submit at the earliest: until then the kernel does
 	 * not overwrite what is returned here.
 	 */
-	return xsk_ring_cons__rx_desc(&q->rx, q->peek_at++);
+	return desc;
 }
 
 void afxdp_queue__refill(struct afxdp_queue *q, uint64_t addr)
 {
 	uint32_t at;
 
-	/* cannot fail: the ring has room for all frames */
-	if (xsk_ring_prod__reserve(&q->fill, 1, &at) != 1)
+	q->is_out[addr / AFXDP_FRAME_BYTES] = 0;
+	if (!q->xsk) /* offered when there is a socket again */
 		return;
-	*xsk_ring_prod__fill_addr(&q->fill, at) = addr & ~(uint64_t)(AFXDP_FRAME_BYTES - 1);
+	/* cannot fail: the ring has room for all frames */
+	if (xsk_ring_prod__reserve(&q->memory.fill, 1, &at) != 1)
+		return;
+	*xsk_ring_prod__fill_addr(&q->memory.fill, at) = addr & ~(uint64_t)(AFXDP_FRAME_BYTES - 1);
 	q->refilled++;
 }
 
 void afxdp_queue__submit(struct afxdp_queue *q)
 {
-	/* everything up to the first descriptor not looked at */
-	uint32_t read = q->rx.cached_cons - q->peeked;
+	uint32_t read;
 
+	if (!q->xsk)
+		return;
+	/* everything up to the first descriptor not looked at */
+	read = q->rx.cached_cons - q->peeked;
 	if (read != *q->rx.consumer)
 		tl_store_release(q->rx.consumer, read);
 	if (!q->refilled)
 		return;
-	xsk_ring_prod__submit(&q->fill, q->refilled);
+	xsk_ring_prod__submit(&q->memory.fill, q->refilled);
 	q->refilled = 0;
-	if (xsk_ring_prod__needs_wakeup(&q->fill))
+	if (xsk_ring_prod__needs_wakeup(&q->memory.fill))
 		(void)recvfrom(xsk_socket__fd(q->xsk), NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
 int afxdp_queue__fill_percent(const struct afxdp_queue *q)
 {
-	uint32_t offered = tl_load_relaxed(q->fill.producer) - tl_load_relaxed(q->fill.consumer);
+	uint32_t offered;
 
+	if (!q->xsk)
+		return 0;
+	offered =
+		tl_load_relaxed(q->memory.fill.producer) - tl_load_relaxed(q->memory.fill.consumer);
 	if (offered > q->frame_count)
 		offered = q->frame_count;
 	return (int)(100ull * (q->frame_count - offered) / q->frame_count);
@@ -190,10 +271,14 @@ int afxdp_queue__fill_percent(const struct afxdp_queue *q)
 
 int afxdp_queue__drops(const struct afxdp_queue *q, struct xdp_statistics *ret_drops)
 {
-	socklen_t bytes = sizeof(*ret_drops);
+	struct xdp_statistics drops = { 0 };
+	socklen_t bytes = sizeof(drops);
 
-	memset(ret_drops, 0, sizeof(*ret_drops));
-	if (getsockopt(xsk_socket__fd(q->xsk), SOL_XDP, XDP_STATISTICS, ret_drops, &bytes))
+	if (q->xsk && getsockopt(xsk_socket__fd(q->xsk), SOL_XDP, XDP_STATISTICS, &drops, &bytes))
 		return -errno;
+	drops.rx_dropped += q->drops_before.rx_dropped;
+	drops.rx_ring_full += q->drops_before.rx_ring_full;
+	drops.rx_fill_ring_empty_descs += q->drops_before.rx_fill_ring_empty_descs;
+	*ret_drops = drops;
 	return 0;
 }

@@ -16,11 +16,9 @@
  * been handed out that way is the watermark.
  */
 #include <errno.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,8 +30,6 @@
 #define HOLD_MAX_NS	50000000u /* longest that packets wait for a source that is not polled */
 #define HOLD_STEP_NS	100000
 #define PROGRESS_MS	5
-#define BUSY_CHECK_NS	1000000u
-#define QUIET_CHECK_NS	100000000u
 #define DRAIN_WAITS	100
 
 #ifndef XDP_PKT_CONTD
@@ -477,37 +473,6 @@ static void take_new_filter(struct afxdp *s)
 	}
 }
 
-static bool link_is_up(const struct afxdp_group *g)
-{
-	struct ifreq request = { 0 };
-
-	memcpy(request.ifr_name, g->interface, sizeof(request.ifr_name) - 1);
-	return !ioctl(g->control_fd, SIOCGIFFLAGS, &request) && request.ifr_flags & IFF_UP;
-}
-
-/* Now and then: is the interface up, and did the sockets drop anything? */
-static void check(struct afxdp *s, uint32_t packet_count)
-{
-	uint64_t now = (uint64_t)clock_ns(CLOCK_MONOTONIC), drops = 0;
-
-	if (now < s->next_check_ns)
-		return;
-	s->next_check_ns = now + (packet_count ? BUSY_CHECK_NS : QUIET_CHECK_NS);
-	if (!packet_count) {
-		s->is_down = !link_is_up(s->group);
-		return;
-	}
-	s->is_down = false;
-	for (uint32_t i = s->index; i < s->group->queue_count; i += s->group->source_count) {
-		struct xdp_statistics now_dropped;
-
-		if (!afxdp_queue__drops(&s->group->queues[i], &now_dropped))
-			drops += now_dropped.rx_dropped + now_dropped.rx_ring_full;
-	}
-	s->lost_before += (uint32_t)(drops - s->drops_seen);
-	s->drops_seen = drops;
-}
-
 static uint32_t poll_once(struct afxdp *s, struct tl_packet *packets, uint32_t max)
 {
 	const struct afxdp_group *g = s->group;
@@ -528,7 +493,7 @@ static uint32_t poll_once(struct afxdp *s, struct tl_packet *packets, uint32_t m
 		n = collect(s, now_ns - HOLD_MAX_NS, packets, max);
 	}
 	submit_all(s);
-	check(s, read);
+	afxdp_life__check(s, read);
 	if (n && s->lost_before) {
 		packets[0].flags |= TL_PACKET_AFTER_LOSS;
 		packets[0].lost_before = s->lost_before;
@@ -589,8 +554,11 @@ int afxdp_read__wait(struct tl_source *source, int timeout_ms)
 	int rc = 0;
 
 	for (uint32_t i = s->index; i < g->queue_count; i += g->source_count)
-		entries[count++] =
-			(struct pollfd){ .fd = xsk_socket__fd(g->queues[i].xsk), .events = POLLIN };
+		if (g->queues[i].xsk)
+			entries[count++] = (struct pollfd){
+				.fd = xsk_socket__fd(g->queues[i].xsk),
+				.events = POLLIN,
+			};
 	if (s->wake_fd >= 0) {
 		entries[count++] = (struct pollfd){ .fd = s->wake_fd, .events = POLLIN };
 		/* the others wait for this one's progress */

@@ -352,6 +352,15 @@ void tl_xdp_program__detach(struct tl_xdp_program *program)
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
+int tl_xdp_program__move(struct tl_xdp_program *program, uint32_t ifindex)
+{
+	if (program->link_fd >= 0)
+		close(program->link_fd); /* of an interface that is gone, or has another name */
+	program->link_fd = -1;
+	program->ifindex = ifindex;
+	return ifindex ? 0 : -ENODEV;
+}
+
 int tl_xdp_program__stats(const struct tl_xdp_program *program, uint32_t queue,
 			  struct tl_xdp_count *ret_count)
 {

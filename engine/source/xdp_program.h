@@ -59,6 +59,8 @@ int tl_xdp_program__entry_fd(const struct tl_xdp_program *program);
  */
 int tl_xdp_program__attach(struct tl_xdp_program *program, enum tl_xdp_mode mode,
 			   struct tl_error *ret_error, bool *ret_is_native);
+/* The next __attach is to another interface; from this one it is taken off. 0 or -ENODEV. */
+int tl_xdp_program__move(struct tl_xdp_program *program, uint32_t ifindex);
 /* When it returns no packet is in the program any more. Idempotent. */
 void tl_xdp_program__detach(struct tl_xdp_program *program);
 
