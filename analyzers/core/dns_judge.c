@@ -62,6 +62,7 @@ struct held {
 struct dns_judge {
 	struct tl_analyzer_judge view;
 	uint64_t unseen, withheld;
+	uint64_t matched_answers; /* of any server, to queries that were seen */
 	uint32_t held_oldest, held_count;
 	struct held held[HELD];
 	struct dns_group group[GROUPS];
@@ -122,8 +123,10 @@ static void observe_answer(struct dns_judge *j, const struct dns_answer *a)
 
 	answers_add(j, BY_SERVER, &(struct dns_question){ .server = a->server }, a);
 	answers_add(j, BY_PAIR, &pair, a);
-	if (a->flags & DNS_ANSWER_MATCHED)
+	if (a->flags & DNS_ANSWER_MATCHED) {
+		j->matched_answers++;
 		answers_add(j, BY_QUESTION, &whole, a);
+	}
 	if (a->flags & DNS_ANSWER_NOERROR)
 		answers_add(j, BY_NAME, &of_name, a);
 	if (!(a->flags & DNS_ANSWER_RECORDS))
@@ -189,6 +192,7 @@ static void untell(struct dns_judge *j, struct dns_group *g)
 		return;
 	f = tl_findings__begin(j->view.findings, kind_name(g), &g->key, sizeof(g->key), &is_new);
 	tl_findings__retract(j->view.findings, f);
+	g->told = false;
 }
 
 /* The group of all names of that server, with what its names' own groups held. */
@@ -326,7 +330,8 @@ static bool has_witness(struct dns_judge *j, const struct dns_group *g, const st
 		return asks_anew || (!j->unseen && !totals.missed_segments);
 	if (g->all_flags & DNS_BY_CONTENT)
 		return false;
-	return asks_anew && (two_way == TL_TWO_WAY_YES || two_way == TL_TWO_WAY_UNKNOWN);
+	return asks_anew &&
+	       (two_way == TL_TWO_WAY_YES || (two_way == TL_TWO_WAY_UNKNOWN && j->matched_answers));
 }
 
 static void tell(struct dns_judge *j, struct dns_group *g)
@@ -337,8 +342,10 @@ static void tell(struct dns_judge *j, struct dns_group *g)
 
 	if (g->last_ns > g->at_ns)
 		g->at_ns = g->last_ns;
-	if (g->key.kind == DNS_KIND_NO_ANSWER && !has_witness(j, g, &context))
+	if (g->key.kind == DNS_KIND_NO_ANSWER && !has_witness(j, g, &context)) {
+		untell(j, g);
 		return;
+	}
 	f = tl_findings__begin(j->view.findings, kind_name(g), &g->key, sizeof(g->key), &is_new);
 	dns_words__write(g, &context, f);
 	tl_findings__commit(j->view.findings, f, g->at_ns);
