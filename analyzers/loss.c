@@ -3,13 +3,12 @@
  * tcp.loss: segments that the network lost. This is the worker half: the tracker says of each
  * retransmission what it is; here they are counted, for each way between a client and a service.
  *
- *	flow's bytes          ill: a pool, for flows with a loss     path: (client, server, port)
- *	+--------------+      +-----------------------------+       +--------------------------+
- *	| data segments|─────►| burst and wait under way    |──────►| counts, proofs           |
- *	+--------------+      +-----------------------------+       +--------------------------+
+ *	flow's bytes       ill: a pool, for flows with a loss       path: (client, server, port)
+ *	+-----------+      +-----------------------------+       +----------------------------+
+ *	| its path  |─────►| burst and wait under way    |──────►| data segments · losses     |
+ *	+-----------+      +-----------------------------+       +----------------------------+
  *
- * A loss is counted in its path at once. Data segments are added when the flow ends, and each 10 s
- * of packet time. What a path counted is told each second: in full where something was lost, else
+ * What a path counted is told each second of packet time: in full where something was lost, else
  * its segments alone, since the rate of a path is that of all its flows.
  *
  * Not counted: what a receiver with a shut window has no room for (tcp.zero_window), SYNs
@@ -21,10 +20,9 @@
 
 #include "core/loss.h"
 
-#define ILL_MAX	 4096u
-#define SETS	 1024u /* of paths; a power of two */
-#define WAYS	 4u
-#define MERGE_NS (10 * TL_NS_PER_SEC)
+#define ILL_MAX 4096u
+#define SETS	1024u /* of paths; a power of two */
+#define WAYS	4u
 
 /* A direction of a flow in which something was lost. */
 struct trouble {
@@ -44,16 +42,17 @@ struct ill {
 };
 
 struct flow_state {
-	uint64_t merged_ns;
-	uint32_t segments[2]; /* by direction, not yet in the path */
-	uint32_t ill;	      /* index + 1 */
-	bool talked[2];	      /* by direction: more than a SYN was seen */
+	uint32_t path;	   /* index + 1 */
+	uint32_t path_use; /* of that place in the table, when it was this flow's path's */
+	uint32_t ill;	   /* index + 1 */
+	bool talked[2];	   /* by direction: more than a SYN was seen */
 };
 
 struct path {
-	bool used, is_dirty, is_ill;
-	struct tl_subject subject;
+	uint32_t use; /* grows when the place is given to another path; 0: free */
+	bool is_dirty, is_ill;
 	struct loss_path sum;
+	struct tl_subject subject;
 };
 
 struct worker {
@@ -136,45 +135,49 @@ static void tell(struct worker *w, struct path *p, uint64_t now_ns)
 
 static bool is_path(const struct path *p, const struct tl_subject *subject)
 {
-	return p->used && p->subject.server.port == subject->server.port &&
+	return p->use && p->subject.server.port == subject->server.port &&
 	       tl_endpoint__same_host(&p->subject.client, &subject->client) &&
 	       tl_endpoint__same_host(&p->subject.server, &subject->server);
 }
 
-/* The flow's path, marked as one to tell of. In a full set the quiet ones make room first. */
-static struct path *path_of(struct worker *w, const struct tl_flow *flow, uint64_t now_ns)
+/* In a full set the quiet ones make room first. */
+static struct path *path_find(struct worker *w, const struct tl_subject *subject, uint64_t now_ns)
 {
-	struct tl_subject subject = tl_subject__of_flow(flow, flow->client);
-	uint64_t hash = tl_text__hash(subject.server.port, subject.client.ip, 16);
-	struct path *set, *p = NULL;
+	uint64_t hash = tl_text__hash(subject->server.port, subject->client.ip, 16);
+	struct path *set, *p;
+	uint32_t use;
 
-	hash = tl_text__hash(hash, subject.server.ip, 16);
-	set = w->path[hash & (SETS - 1)];
-	for (uint32_t i = 0; i < WAYS && !(p && is_path(p, &subject)); i++)
-		if (is_path(&set[i], &subject) || !p || !set[i].used ||
-		    (p->used && p->is_dirty && !set[i].is_dirty))
+	hash = tl_text__hash(hash, subject->server.ip, 16);
+	set = p = w->path[hash & (SETS - 1)];
+	for (uint32_t i = 0; i < WAYS; i++) {
+		if (is_path(&set[i], subject))
+			return &set[i];
+		if (!set[i].use || (p->use && p->is_dirty && !set[i].is_dirty))
 			p = &set[i];
-	if (!is_path(p, &subject)) {
-		tell(w, p, now_ns);
-		*p = (struct path){ .used = true, .subject = subject };
+	}
+	tell(w, p, now_ns);
+	use = p->use + 1;
+	*p = (struct path){ .use = use ? use : 1, .subject = *subject };
+	return p;
+}
+
+/* The flow's path, marked as one to tell of. */
+static struct path *path_of(const struct step *s)
+{
+	struct worker *w = s->w;
+	struct flow_state *fs = s->fs;
+	struct path *p = fs->path ? &w->path[0][fs->path - 1] : NULL;
+
+	if (!p || p->use != fs->path_use) {
+		struct tl_subject subject = tl_subject__of_flow(s->flow, s->flow->client);
+
+		p = path_find(w, &subject, s->now_ns);
+		fs->path = (uint32_t)(p - w->path[0]) + 1;
+		fs->path_use = p->use;
 	}
 	w->dirty += !p->is_dirty;
 	p->is_dirty = true;
 	return p;
-}
-
-static void merge(struct worker *w, struct flow_state *fs, const struct tl_flow *flow,
-		  uint64_t now_ns)
-{
-	struct path *p;
-
-	if (!fs->segments[0] && !fs->segments[1])
-		return;
-	p = path_of(w, flow, now_ns);
-	for (unsigned i = 0; i < 2; i++) {
-		p->sum.segments[i] += fs->segments[i];
-		fs->segments[i] = 0;
-	}
 }
 
 /* --- losses ---------------------------------------------------------------------------------- */
@@ -254,7 +257,7 @@ static void count_trigger(const struct step *s, struct trouble *t, struct loss_c
 static void on_loss(const struct step *s, uint8_t place)
 {
 	struct ill *ill = ill_of(s->w, s->fs);
-	struct path *p = path_of(s->w, s->flow, s->now_ns);
+	struct path *p = path_of(s);
 	struct loss_count *c = &p->sum.count[s->direction][place];
 	struct trouble *t;
 
@@ -287,7 +290,7 @@ static void on_spurious(const struct step *s)
 
 	if (!ill)
 		return;
-	path_of(s->w, s->flow, s->now_ns)->sum.spurious[s->direction]++;
+	path_of(s)->sum.spurious[s->direction]++;
 	if (ill->direction[s->direction].dsacks_due < UINT8_MAX)
 		ill->direction[s->direction].dsacks_due++;
 }
@@ -306,7 +309,7 @@ static void on_dsack(const struct step *s)
 	if (!t->after)
 		return;
 	t->after--;
-	p = path_of(s->w, s->flow, s->now_ns);
+	p = path_of(s);
 	p->sum.count[direction][LOSS_AFTER].lost--;
 	p->sum.spurious[direction]++;
 }
@@ -322,7 +325,7 @@ static void end_wait(const struct step *s, uint8_t direction, uint64_t until_ns,
 	if (!t->since_ns)
 		return;
 	t->since_ns = 0;
-	c = &path_of(s->w, s->flow, s->now_ns)->sum.count[direction][t->place];
+	c = &path_of(s)->sum.count[direction][t->place];
 	longest = goes_on ? &c->hung_ms : &c->stuck_ms;
 	if (ms > *longest)
 		*longest = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
@@ -337,17 +340,12 @@ static void on_tcp(const struct step *s)
 	if (s->layers->tcp_flags & (TL_TCP_SYN | TL_TCP_RST))
 		return;
 	fs->talked[s->direction] = true;
-	if (s->layers->payload_bytes && fs->segments[s->direction] < UINT32_MAX)
-		fs->segments[s->direction]++;
+	if (s->layers->payload_bytes)
+		path_of(s)->sum.segments[s->direction]++;
 	if (fs->ill && s->segment->acked_bytes)
 		end_wait(s, !s->direction, s->now_ns, true);
 	if (fs->ill && s->segment->dsack_bytes)
 		on_dsack(s);
-	if (s->now_ns >= fs->merged_ns + MERGE_NS) {
-		if (fs->merged_ns)
-			merge(s->w, fs, s->flow, s->now_ns);
-		fs->merged_ns = s->now_ns;
-	}
 	if (!s->layers->payload_bytes || !fs->talked[!s->direction])
 		return;
 	switch (s->segment->verdict) {
@@ -361,7 +359,7 @@ static void on_tcp(const struct step *s)
 		on_spurious(s);
 		break;
 	case TL_VERDICT_REORDERED:
-		path_of(s->w, s->flow, s->now_ns)->sum.reordered[s->direction]++;
+		path_of(s)->sum.reordered[s->direction]++;
 		break;
 	default:
 		break;
@@ -424,7 +422,6 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 	struct step s = { .w = w, .fs = fs, .flow = flow, .now_ns = flow->last_ns };
 
 	(void)end;
-	merge(w, fs, flow, flow->last_ns);
 	if (!fs->ill)
 		return;
 	for (uint8_t direction = 0; direction < 2; direction++)

@@ -38,7 +38,7 @@ struct stall {
 	uint64_t sum_ns;		  /* not told yet, as what follows */
 	uint64_t longest_ns;
 	uint64_t probe_ns, probe_frame; /* the latest */
-	uint32_t probes, answers;
+	uint32_t probes, answers, probes_told;
 	uint32_t blocked; /* bytes */
 	uint32_t ack;
 	uint16_t stalls; /* begun */
@@ -46,7 +46,8 @@ struct stall {
 };
 
 struct entry {
-	uint32_t next_free; /* index + 1 */
+	uint32_t next_free;	    /* index + 1 */
+	const struct tl_flow *flow; /* borrowed until it ends; NULL: free */
 	struct stall side[2];
 };
 
@@ -59,6 +60,7 @@ struct worker {
 	uint64_t second;
 	uint32_t reports;
 	uint32_t used, free;
+	uint32_t waiting; /* stalls that are over, of which the backlog is being counted */
 	uint64_t withheld;
 	struct entry entry[STALLS_MAX];
 };
@@ -115,6 +117,8 @@ static void report(const struct step *step, struct stall *s, uint8_t side)
 {
 	struct worker *w = step->w;
 	struct tl_observation o = { .data_bytes = sizeof(struct report) };
+	/* A probe that was not seen has an answer that was. */
+	uint32_t probes = s->probes > s->answers ? s->probes : s->answers;
 	struct report r = {
 		.shut_ns = s->shut_ns,
 		.shut_frame = s->shut_frame,
@@ -126,7 +130,7 @@ static void report(const struct step *step, struct stall *s, uint8_t side)
 		.sum_ns = s->sum_ns,
 		.longest_ns = s->longest_ns,
 		.withheld = w->withheld,
-		.probes = s->probes > s->answers ? s->probes : s->answers,
+		.probes = probes - s->probes_told,
 		.blocked = s->blocked,
 		.ack = s->ack,
 		.stalls = s->stalls,
@@ -139,7 +143,8 @@ static void report(const struct step *step, struct stall *s, uint8_t side)
 		return;
 	w->withheld = 0;
 	s->sum_ns = s->longest_ns = s->probe_ns = 0;
-	s->probes = s->answers = s->blocked = s->stalls = 0;
+	s->blocked = s->stalls = 0;
+	s->probes_told = probes;
 	s->was_told = true;
 	o.ts_ns = step->now_ns;
 	o.subject = tl_subject__of_flow(step->flow, step->flow->client);
@@ -174,13 +179,15 @@ static void settle(const struct step *step, struct stall *s, uint8_t side)
 {
 	if (!s->opened_ns)
 		return;
+	step->w->waiting--;
 	if (s->longest_ns >= TELL_FROM_NS)
 		report(step, s, side);
 	s->shut_ns = s->opened_ns = 0;
 }
 
-static void open_up(struct stall *s, uint64_t ns, uint64_t frame)
+static void open_up(const struct step *step, struct stall *s, uint64_t ns, uint64_t frame)
 {
+	step->w->waiting++;
 	count_until(s, ns);
 	s->opened_ns = ns;
 	s->opened_frame = frame;
@@ -223,10 +230,10 @@ static void on_receiver(const struct step *step, struct stall *s)
 		settle(step, s, step->side);
 		shut(step, s);
 	} else if (step->layers->window) {
-		open_up(s, s->resumed_ns ? s->resumed_ns : step->now_ns, step->packet->frame);
+		open_up(step, s, s->resumed_ns ? s->resumed_ns : step->now_ns, step->packet->frame);
 	} else if (s->resumed_ns && accepts) {
 		/* It opened unseen, took data, and is full again. */
-		open_up(s, s->resumed_ns, s->resumed_frame);
+		open_up(step, s, s->resumed_ns, s->resumed_frame);
 		settle(step, s, step->side);
 		shut(step, s);
 	} else {
@@ -286,8 +293,11 @@ static void on_end(const struct step *step, struct stall *s, uint8_t side)
 		report(step, s, side);
 }
 
-static struct entry *entry_take(struct worker *w, struct flow_state *fs)
+static struct entry *entry_take(const struct step *step, struct flow_state *fs)
 {
+	struct worker *w = step->w;
+	struct entry *e;
+
 	if (w->free) {
 		fs->entry = w->free;
 		w->free = w->entry[fs->entry - 1].next_free;
@@ -297,8 +307,10 @@ static struct entry *entry_take(struct worker *w, struct flow_state *fs)
 		w->withheld++;
 		return NULL;
 	}
-	memset(&w->entry[fs->entry - 1], 0, sizeof(w->entry[0]));
-	return &w->entry[fs->entry - 1];
+	e = &w->entry[fs->entry - 1];
+	memset(e, 0, sizeof(*e));
+	e->flow = step->flow;
+	return e;
 }
 
 static void on_tcp(const struct step *step, struct flow_state *fs)
@@ -310,7 +322,7 @@ static void on_tcp(const struct step *step, struct flow_state *fs)
 	if (!e) {
 		if (step->layers->window || !(flags & TL_TCP_ACK) || ends)
 			return;
-		e = entry_take(step->w, fs);
+		e = entry_take(step, fs);
 		if (!e)
 			return;
 	}
@@ -360,6 +372,22 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 	}
 }
 
+static void tick(void *state, uint64_t now_ns)
+{
+	struct worker *w = state;
+
+	for (uint32_t i = 0; i < w->used && w->waiting; i++) {
+		struct step step = { .w = w, .flow = w->entry[i].flow, .now_ns = now_ns };
+
+		for (uint8_t side = 0; side < 2 && step.flow; side++) {
+			struct stall *s = &w->entry[i].side[side];
+
+			if (s->opened_ns && now_ns > s->opened_ns + BACKLOG_NS)
+				settle(&step, s, side);
+		}
+	}
+}
+
 static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)
 {
 	struct flow_state *fs = flow_state;
@@ -371,6 +399,7 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 		return;
 	for (uint8_t side = 0; side < 2; side++)
 		on_end(&step, &w->entry[fs->entry - 1].side[side], side);
+	w->entry[fs->entry - 1].flow = NULL;
 	w->entry[fs->entry - 1].next_free = w->free;
 	w->free = fs->entry;
 	fs->entry = 0;
@@ -536,6 +565,7 @@ const struct tl_analyzer tl_analyzer_window = {
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,
 	.batch = batch,
+	.tick = tick,
 	.flow_end = flow_end,
 	.judge_bytes = sizeof(struct judge),
 	.judge_init = judge_init,

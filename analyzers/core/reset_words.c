@@ -55,9 +55,19 @@ static struct words words_of(const struct reset_sum *sum)
 
 static void write_proofs(const struct reset_sum *sum, struct tl_finding *f)
 {
+	struct tl_proof sorted[TL_EVIDENCE_MAX];
+
+	/* In order of time: connections overlap. */
+	for (uint32_t i = 0; i < sum->proof_count; i++) {
+		uint32_t at = i;
+
+		for (; at > 0 && sorted[at - 1].ts_ns > sum->proof[i].ts_ns; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = sum->proof[i];
+	}
 	f->evidence_count = 0;
 	for (uint32_t i = 0; i < sum->proof_count; i++) {
-		const struct tl_proof *p = &sum->proof[i];
+		const struct tl_proof *p = &sorted[i];
 
 		if (p->what)
 			tl_finding__evidence(
