@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* links: tapline_analyzers */
+/*
+ * tcp.loss: where, how much, and when it matters.
+ */
+#include <criterion/criterion.h>
+
+#include "unit/tcp_fault_bed.h"
+
+#define NO_X   ((struct fault_extra){ 0 })
+#define CLIENT true
+#define SERVER false
+#define MSS    1000u
+
+static const struct bed_pair pair = { "10.0.1.5", "10.0.2.10", 40112, 8080 };
+static struct bed *b;
+
+static void begin(void)
+{
+	b = bed__start(false);
+}
+
+static void end(void)
+{
+	bed__free(b);
+}
+
+TestSuite(loss, .init = begin, .fini = end);
+
+static const struct tl_finding *only(void)
+{
+	const struct tl_finding *f = bed__only(b, "tcp.loss");
+
+	cr_assert_not_null(f);
+	return f;
+}
+
+struct plan {
+	bool up;
+	unsigned segments;
+	unsigned each;	   /* one in so many is lost; 0: none */
+	bool before;	   /* the tap */
+	unsigned together; /* so many in a row */
+};
+
+static bool is_lost(const struct plan *p, unsigned i)
+{
+	return p->each && i > p->together && i % p->each < p->together;
+}
+
+/*
+ * A transfer, one segment each 10 ms, ACKed 5 ms later. What is lost comes again 50 ms later, asked
+ * for by duplicate ACKs; a row of losses comes again in a row.
+ */
+static uint64_t transfer(struct talk *t, const struct plan *p, uint64_t ms)
+{
+	uint32_t *next = p->up ? &t->up : &t->down;
+	uint32_t other = p->up ? t->down : t->up;
+
+	for (unsigned i = 0; i < p->segments; i++) {
+		uint32_t first = *next;
+		unsigned lost = 0;
+
+		for (; is_lost(p, i) && i < p->segments; i++, lost++) {
+			if (!p->before)
+				talk__send(t, ms, p->up, BED_DATA(*next, other, MSS), NO_X);
+			*next += MSS;
+			ms += 10;
+		}
+		for (unsigned n = 0; lost && n < 3; n++) {
+			talk__send(t, ms, p->up, BED_DATA(*next, other, MSS), NO_X);
+			*next += MSS;
+			talk__send(t, ms + 5, !p->up, BED_ACK(other, first), NO_X);
+			ms += 10;
+			i++;
+		}
+		for (unsigned n = 0; n < lost; n++)
+			talk__send(t, ms + 30 + n, p->up, BED_DATA(first + n * MSS, other, MSS),
+				   NO_X);
+		ms += lost ? 60 : 0;
+		talk__send(t, ms, p->up, BED_DATA(*next, other, MSS), NO_X);
+		*next += MSS;
+		talk__send(t, ms + 5, !p->up, BED_ACK(other, *next), NO_X);
+		ms += 10;
+	}
+	return ms;
+}
+
+static const struct tl_finding *run(const struct plan *p)
+{
+	struct talk t = talk__open(b, &pair, 0);
+
+	talk__up(&t, 50, 100);
+	talk__down(&t, 70, 100);
+	transfer(&t, p, 100);
+	bed__end(b);
+	return bed__only(b, "tcp.loss");
+}
+
+static void expect_place(const struct tl_finding *f, const char *where, const char *side)
+{
+	cr_assert_not_null(f);
+	cr_expect_str_eq(bed__detail_string(f, "where"), where);
+	cr_expect_str_eq(bed__detail_string(f, "side"), side);
+}
+
+Test(loss, sent_by_the_server_and_lost_behind_the_tap_is_on_the_clients_side)
+{
+	expect_place(run(&(struct plan){ SERVER, 1000, 40, false, 1 }), "after_tap", "client");
+	cr_expect_eq(only()->severity, TL_WARNING);
+	cr_expect_eq(bed__detail(only(), "lost_segments"), 24);
+	cr_expect_eq(bed__detail(only(), "fast"), 24);
+	cr_expect_eq(bed__detail(only(), "rto"), 0);
+	cr_expect_eq(bed__detail(only(), "retransmitted_bytes"), 24 * MSS);
+	cr_expect_eq(bed__detail(only(), "flows"), 1);
+	cr_expect(fault__has_proof(only()));
+}
+
+Test(loss, sent_by_the_server_and_lost_before_the_tap_is_on_its_side)
+{
+	expect_place(run(&(struct plan){ SERVER, 1000, 40, true, 1 }), "before_tap", "server");
+	cr_expect_eq(bed__detail(only(), "lost_segments"), 24);
+}
+
+Test(loss, sent_by_the_client_and_lost_behind_the_tap_is_on_the_servers_side)
+{
+	expect_place(run(&(struct plan){ CLIENT, 1000, 40, false, 1 }), "after_tap", "server");
+}
+
+Test(loss, sent_by_the_client_and_lost_before_the_tap_is_on_its_side)
+{
+	expect_place(run(&(struct plan){ CLIENT, 1000, 40, true, 1 }), "before_tap", "client");
+}
+
+Test(loss, none_is_nothing)
+{
+	cr_expect_null(run(&(struct plan){ SERVER, 1000, 0, false, 0 }));
+}
+
+Test(loss, a_few_on_a_long_way_are_an_info)
+{
+	cr_expect_eq(run(&(struct plan){ SERVER, 4000, 500, false, 1 })->severity, TL_INFO);
+	cr_expect_eq(bed__detail(only(), "lost_segments"), 7);
+}
+
+Test(loss, one_burst_is_how_slow_start_ends)
+{
+	cr_expect_eq(run(&(struct plan){ SERVER, 200, 120, false, 20 })->severity, TL_INFO);
+	cr_expect_geq(bed__detail(only(), "largest_burst"), 20);
+}
+
+Test(loss, one_in_ten_is_an_error)
+{
+	cr_expect_eq(run(&(struct plan){ SERVER, 600, 10, false, 1 })->severity, TL_ERROR);
+}
+
+Test(loss, healthy_flows_of_the_same_way_count_in_the_rate)
+{
+	struct talk t = talk__open(b, &pair, 0);
+	struct bed_pair other = pair;
+	uint64_t ms = transfer(&t, &(struct plan){ SERVER, 100, 20, false, 1 }, 100);
+
+	for (unsigned i = 0; i < 20; i++) {
+		other.client_port = (uint16_t)(50000 + i);
+		t = talk__open(b, &other, ms);
+		ms = transfer(&t, &(struct plan){ SERVER, 100, 0, false, 0 }, ms + 100);
+	}
+	bed__end(b);
+	cr_expect_eq(bed__detail(only(), "lost_segments"), 4);
+	cr_expect_geq(bed__detail(only(), "segments"), 2100);
+	cr_expect_eq(only()->severity, TL_INFO);
+}
+
+Test(loss, a_link_that_loses_is_one_finding)
+{
+	uint64_t ms = 0;
+
+	for (unsigned i = 0; i < 10; i++) {
+		char server[16];
+		struct bed_pair p = pair;
+		struct talk t;
+
+		snprintf(server, sizeof(server), "10.0.2.%u", i + 1);
+		p.server = server;
+		t = talk__open(b, &p, ms);
+		ms = transfer(&t, &(struct plan){ SERVER, 100, 20, false, 1 }, ms + 100);
+	}
+	bed__end(b);
+	cr_expect_eq(bed__detail(only(), "lost_segments"), 40);
+	cr_expect_eq(bed__detail(only(), "flows"), 10);
+	cr_expect_str_eq(only()->display_filter, "ip.addr==10.0.1.5 && tcp");
+	cr_expect(fault__has_proof(only()));
+}
+
+/* The last segment again and again, with the waits doubled. */
+static uint64_t black_out(struct talk *t, uint64_t ms, unsigned times)
+{
+	uint64_t wait = 250;
+
+	talk__data(t, ms, SERVER, MSS);
+	for (unsigned i = 0; i < times; i++, wait *= 2) {
+		ms += wait;
+		talk__send(t, ms, SERVER, BED_DATA(t->down - MSS, t->up, MSS), NO_X);
+	}
+	return ms;
+}
+
+Test(loss, connection_that_hung_for_seconds_is_an_error)
+{
+	struct talk t = talk__open(b, &pair, 0);
+	uint64_t ms = transfer(&t, &(struct plan){ SERVER, 300, 0, false, 0 }, 100);
+
+	ms = black_out(&t, ms, 5);
+	talk__ack(&t, ms + 5, CLIENT, NO_X);
+	transfer(&t, &(struct plan){ SERVER, 100, 0, false, 0 }, ms + 10);
+	bed__end(b);
+	cr_expect_eq(only()->severity, TL_ERROR);
+	cr_expect_geq(bed__detail(only(), "longest_wait_ms"), 7000);
+	cr_expect_geq(bed__detail(only(), "rto"), 4);
+}
+
+Test(loss, host_that_is_gone_is_a_warning)
+{
+	struct talk t = talk__open(b, &pair, 0);
+
+	black_out(&t, transfer(&t, &(struct plan){ SERVER, 300, 0, false, 0 }, 100), 6);
+	bed__end(b);
+	cr_expect_eq(only()->severity, TL_WARNING);
+	cr_expect(strstr(only()->cause, "gone"), "%s", only()->cause);
+}
+
+Test(loss, copies_by_the_mirror_are_none)
+{
+	struct talk t = talk__open(b, &pair, 0);
+	struct fault_extra copy = { .is_copy = true };
+
+	for (unsigned i = 0; i < 500; i++) {
+		talk__data(&t, 100 + i * 10, SERVER, MSS);
+		talk__send(&t, 100 + i * 10, SERVER, BED_DATA(t.down - MSS, t.up, MSS), copy);
+		talk__ack(&t, 105 + i * 10, CLIENT, NO_X);
+	}
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "tcp.loss", TL_INFO), 0);
+}
+
+Test(loss, server_that_has_not_said_a_word_may_have_a_full_queue)
+{
+	bed__from_client(b, &pair, 0, BED_SYN(1000));
+	bed__from_server(b, &pair, 1, BED_SYNACK(5000, 1001));
+	bed__from_client(b, &pair, 2, BED_ACK(1001, 5001));
+	for (unsigned i = 0; i < 6; i++)
+		bed__from_client(b, &pair, 3 + (250u << i), BED_DATA(1001, 5001, 5));
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "tcp.loss", TL_INFO), 0);
+}
+
+Test(loss, live_and_file_say_the_same)
+{
+	struct tl_finding from_file = *run(&(struct plan){ SERVER, 1000, 40, false, 1 });
+	struct talk t;
+
+	bed__free(b);
+	b = bed__start(true);
+	t = talk__open(b, &pair, 0);
+	talk__up(&t, 50, 100);
+	talk__down(&t, 70, 100);
+	transfer(&t, &(struct plan){ SERVER, 1000, 40, false, 1 }, 100);
+	bed__idle_until(b, 900000);
+	cr_expect(bed__same(only(), &from_file));
+	bed__end(b);
+}
