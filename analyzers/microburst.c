@@ -5,7 +5,7 @@
  *	worker: bytes of each millisecond of a second ─► reports (180 ms each) and the busiest one
  *	judge:  adds the workers up ─► windows of 1, 10, 100 ms ─► peak against the mean of 10 s
  *
- *	a second │▁▁▁▁█▁▁▁▁▁▁▁▁▁▁▁▁▁│  10 × the mean and 200 Mbit/s over 1 ms: a burst
+ *	a second │▁▁▁▁█▁▁▁▁▁▁▁▁▁▁▁▁▁│  10 × the mean and 800 Mbit/s over 10 ms: a burst
  *
  * A burst by itself is worth knowing, no more; it is a warning when segments that were sent in it,
  * or within 5 ms after it, got lost behind the tap. How fast the link is, analyzers do not know.
@@ -233,14 +233,17 @@ static void finish(void *state, uint64_t now_ns)
 
 /* --- judge half ------------------------------------------------------------------------------ */
 
-/* What makes a window a burst: its length, and the least rate that is worth a word. */
+/*
+ * What makes a window a burst: its length, and the least rate that is worth a word. That is a
+ * megabyte each time: what one page or one answer sends at once, any switch's queue takes.
+ */
 static const struct scale {
 	uint32_t window_ms;
 	double least_bps;
 } scales[] = {
-	{ 1, 200e6 },
-	{ 10, 100e6 },
-	{ 100, 50e6 },
+	{ 1, 8e9 },
+	{ 10, 800e6 },
+	{ 100, 80e6 },
 };
 
 #define SCALES (sizeof(scales) / sizeof(scales[0]))
