@@ -114,6 +114,7 @@ static bool is_digit(char c)
 /* The line is zero-terminated. False: no message begins so. */
 static bool read_start(struct tl_http_parser *p)
 {
+	const struct tl_http_head head = { .frame = p->excess_frame, .ts_ns = p->excess_ns };
 	const char *line = p->line;
 	bool is_cut = p->line_bytes > p->line_kept;
 	size_t method;
@@ -123,6 +124,7 @@ static bool read_start(struct tl_http_parser *p)
 		    !is_digit(line[9]) || !is_digit(line[10]) || !is_digit(line[11]) ||
 		    (line[12] && line[12] != ' '))
 			return false;
+		p->head = head;
 		p->head.status = (uint16_t)((line[9] - '0') * 100 + (line[10] - '0') * 10 +
 					    (line[11] - '0'));
 		return p->head.status >= 100;
@@ -130,6 +132,7 @@ static bool read_start(struct tl_http_parser *p)
 	if (!tl_http__is_request((const uint8_t *)line, strlen(line)) ||
 	    (!is_cut && !strstr(line, " HTTP/1.")))
 		return false;
+	p->head = head;
 	method = copy_word(line, p->head.method, sizeof(p->head.method));
 	copy_word(line + method + 1, p->head.uri, sizeof(p->head.uri));
 	return true;
@@ -285,9 +288,9 @@ static void end_line(struct tl_http_parser *p, const struct tl_http_events *even
 
 static void begin_start_line(struct tl_http_parser *p, const struct tl_chunk *chunk)
 {
-	memset(&p->head, 0, sizeof(p->head));
-	p->head.frame = p->excess_frame = chunk->frame;
-	p->head.ts_ns = p->excess_ns = chunk->ts_ns;
+	/* The last message's head stays until it is known that another one begins. */
+	p->excess_frame = chunk->frame;
+	p->excess_ns = chunk->ts_ns;
 	p->head_bytes = 0;
 }
 

@@ -57,7 +57,7 @@ struct tl_http_parser {
 	uint64_t left;
 	uint64_t body_bytes; /* of this message, so far */
 	uint64_t excess_bytes;
-	uint64_t excess_frame, excess_ns; /* where it begins */
+	uint64_t excess_frame, excess_ns; /* where the line, or the excess, begins */
 	uint64_t last_frame, last_ns;	  /* of the newest byte that counts to a message */
 	struct tl_http_head head;
 	char line[TL_HTTP_LINE];
