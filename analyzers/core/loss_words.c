@@ -133,6 +133,12 @@ static void write_sentences(const struct words *w, struct tl_finding *f)
 				  "%s, or the way to it, was gone: nothing that was sent again got "
 				  "through",
 				  host);
+	else if (f->severity == TL_INFO)
+		tl_finding__cause(f,
+				  "TCP finds out how fast it may send by losing segments: so few "
+				  "are no fault by themselves%s",
+				  is_bursty(w) ? "; they came in bursts, from a queue that ran over"
+					       : "");
 	else if (is_bursty(w))
 		tl_finding__cause(
 			f,
@@ -202,8 +208,8 @@ void loss_words__write(const struct loss_group *group, const struct tl_judge_fac
 	f->count = w.lost;
 	f->subject = group->subject;
 	f->evidence_count = f->counter_evidence_count = f->detail_count = 0;
-	write_sentences(&w, f);
 	weigh(&w, facts, f);
+	write_sentences(&w, f);
 	write_evidence(&w, f);
 	write_filter(group, f);
 	tl_finding__detail_string(f, "where", w.place == LOSS_BEFORE ? "before_tap" : "after_tap");
