@@ -83,14 +83,14 @@ static uint32_t choose_workers(const struct tl_engine *engine)
 	return queues > 8 ? 8 : queues;
 }
 
-static int guard_offloads(struct tl_engine *engine, uint32_t index, struct tl_error *ret_error)
+static int guard_offloads(struct tl_engine *engine, uint32_t index, bool has_xdp,
+			  struct tl_error *ret_error)
 {
 	char note[256] = "";
 	int err;
 
 	/* AF_PACKET puts a stripped VLAN tag back; XDP never sees it. */
-	err = tl_link_guard__create(engine->interfaces[index].name,
-				    !strcmp(engine->backend, "afpacket"), ret_error, note,
+	err = tl_link_guard__create(engine->interfaces[index].name, !has_xdp, ret_error, note,
 				    &engine->guards[index]);
 	if (note[0])
 		engine__note(engine, "%s", note);
@@ -122,7 +122,7 @@ static int open_interface(struct tl_engine *engine, uint32_t index, create_fn *c
 		.cutoff_bytes = o->cutoff_bytes,
 		.busy_poll = o->busy_poll,
 	};
-	int err = guard_offloads(engine, index, ret_error);
+	int err = guard_offloads(engine, index, create != tl_source_afpacket__create, ret_error);
 
 	if (!err)
 		err = create(&opts, ret_error, mode, &engine->sources[engine->source_count]);
@@ -147,23 +147,77 @@ static int open_with(struct tl_engine *engine, const char *backend, create_fn *c
 	return err;
 }
 
-/* What only the XDP program can do: AF_PACKET would take every packet whole. */
+/* What only the XDP program can do: AF_PACKET alone would take every packet whole. */
 static bool needs_xdp(const struct tl_engine_opts *o)
 {
 	return o->sample > 1 || o->sample_flows > 1 || o->headers_only || o->cutoff_bytes;
 }
 
+/* Why not AF_XDP: the first interface for which it is not right speaks for all. */
+static bool afxdp_suits(const struct tl_engine *engine, char ret_why[TL_WHY_BYTES])
+{
+	for (uint32_t i = 0; i < engine->opts.interface_count; i++)
+		if (!tl_source_afxdp__suits(engine->interfaces[i].name, ret_why))
+			return false;
+	return true;
+}
+
+static void add_reason(struct tl_engine *engine, const char *why)
+{
+	size_t at = strlen(engine->mode);
+
+	snprintf(engine->mode + at, sizeof(engine->mode) - at, "; %s", why);
+}
+
+/* The fastest that works, with the reason: AF_XDP, else AF_PACKET. */
+static int open_fastest(struct tl_engine *engine, struct tl_error *ret_error)
+{
+	struct tl_error error = { "" };
+	char why[TL_WHY_BYTES] = "";
+	int err;
+
+	if (engine->opts.xdp == TL_XDP_OFF) {
+		snprintf(why, sizeof(why), "XDP is ruled out by --xdp off");
+	} else if (afxdp_suits(engine, why)) {
+		err = open_with(engine, "afxdp", tl_source_afxdp__create, &error);
+		if (!err) {
+			add_reason(engine, "the fastest here: nobody else uses the interface");
+			return 0;
+		}
+		engine__note(engine, "AF_PACKET instead of AF_XDP: %.220s", error.what);
+		snprintf(why, sizeof(why), "AF_XDP was refused, see the notes");
+	}
+	err = open_with(engine, "afpacket", tl_source_afpacket__create, ret_error);
+	if (!err)
+		add_reason(engine, why);
+	return err;
+}
+
+/* What needs the XDP program: with AF_XDP, else in front of AF_PACKET. */
+static int open_reduced(struct tl_engine *engine, struct tl_error *ret_error)
+{
+	struct tl_error error = { "" };
+	int err = open_with(engine, "afxdp", tl_source_afxdp__create, ret_error);
+
+	if (!err || open_with(engine, "afpacket", tl_source_reduced__create, &error))
+		return err;
+	engine__note(engine, "AF_PACKET instead of AF_XDP: %.220s", ret_error->what);
+	ret_error->what[0] = '\0';
+	return 0;
+}
+
 static int open_backend(struct tl_engine *engine, struct tl_error *ret_error)
 {
 	enum tl_backend backend = engine->opts.backend;
+	bool reduces = needs_xdp(&engine->opts);
 
-	if (backend == TL_BACKEND_AFPACKET && needs_xdp(&engine->opts))
-		return fail(ret_error, -EINVAL,
-			    "--backend afpacket: --sample, --sample-flows, --headers-only and "
-			    "--cutoff need AF_XDP; leave --backend away");
-	if (backend == TL_BACKEND_AFXDP || needs_xdp(&engine->opts))
+	if (backend == TL_BACKEND_AFXDP)
 		return open_with(engine, "afxdp", tl_source_afxdp__create, ret_error);
-	return open_with(engine, "afpacket", tl_source_afpacket__create, ret_error);
+	if (backend == TL_BACKEND_AFPACKET)
+		return open_with(engine, "afpacket",
+				 reduces ? tl_source_reduced__create : tl_source_afpacket__create,
+				 ret_error);
+	return reduces ? open_reduced(engine, ret_error) : open_fastest(engine, ret_error);
 }
 
 int engine__open_live(struct tl_engine *engine, struct tl_error *ret_error)

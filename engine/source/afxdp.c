@@ -17,11 +17,7 @@
  *
  * Promiscuous mode is asked for by a packet socket that receives nothing: it ends with the process.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <ifaddrs.h>
-#include <linux/if_ether.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +29,11 @@
 #include "afxdp.h"
 #include "tapline/filter.h"
 #include "tapline/link.h"
+#include "xdp_fit.h"
 
 #define MODE_BYTES     128
 #define FRAMES_DEFAULT 65536u /* 256 MiB: 4 ms of a 10 Gbit/s link's smallest packets */
-#define FRAMES_MIN     2048u
+#define FRAMES_MIN     512u
 #define FRAMES_MAX     (1u << 19)
 
 /* --- operations ---------------------------------------------------------------------------- */
@@ -175,6 +172,9 @@ static int offer_user_filter(struct afxdp_group *g, const struct tl_filter *filt
 }
 
 /*
+ * -EOPNOTSUPP: it cannot run in the kernel, and something in the kernel would have to come after
+ * it.
+ *
  * In the kernel; where that is not possible any more (capabilities were given up) or not at all (a
  * filter too long for the verifier), in user space. For all sources of the interface at once.
  */
@@ -187,6 +187,8 @@ static int set_filter(struct tl_source *source, const struct tl_filter *filter)
 	err = tl_xdp_program__set_filter(g->program, filter);
 	if (!err) {
 		err = offer_user_filter(g, NULL);
+	} else if (g->filters_first) {
+		err = -EOPNOTSUPP;
 	} else {
 		/* the other way round: both filters, then the new one */
 		err = offer_user_filter(g, filter);
@@ -276,72 +278,10 @@ static const struct tl_source_ops operations = {
 	.destroy = destroy,
 };
 
-/* --- may we? ------------------------------------------------------------------------------- */
-
 static int fail(struct tl_error *ret_error, int err, const char *name, const char *why)
 {
 	snprintf(ret_error->what, sizeof(ret_error->what), "%s: %s", name, why);
 	return err;
-}
-
-/* An address of the interface that its host uses, in `ret_text`; false when there is none. */
-static bool host_address(const char *name, char *ret_text, size_t bytes)
-{
-	struct ifaddrs *list, *a;
-	bool found = false;
-
-	if (getifaddrs(&list))
-		return false;
-	for (a = list; a && !found; a = a->ifa_next) {
-		if (!a->ifa_addr || strcmp(a->ifa_name, name))
-			continue;
-		if (a->ifa_addr->sa_family == AF_INET) {
-			const struct sockaddr_in *in = (const struct sockaddr_in *)a->ifa_addr;
-
-			found = inet_ntop(AF_INET, &in->sin_addr, ret_text, (socklen_t)bytes);
-		} else if (a->ifa_addr->sa_family == AF_INET6) {
-			const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a->ifa_addr;
-
-			/* every interface that is up has one of these */
-			if (!IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
-				found = inet_ntop(AF_INET6, &in6->sin6_addr, ret_text,
-						  (socklen_t)bytes);
-		}
-	}
-	freeifaddrs(list);
-	return found;
-}
-
-static int check_link(const struct tl_source_live_opts *opts, struct tl_error *ret_error,
-		      struct tl_link_info *ret_link)
-{
-	char address[INET6_ADDRSTRLEN], text[200], names[160];
-	int err;
-
-	if (opts->xdp == TL_XDP_OFF)
-		return fail(ret_error, -EOPNOTSUPP, opts->interface,
-			    "AF_XDP needs XDP, which --xdp off rules out");
-	err = tl_link__read(opts->interface, ret_link);
-	if (err == -ENODEV) {
-		tl_link__list(names, sizeof(names));
-		snprintf(text, sizeof(text), "no such interface; interfaces here: %.150s", names);
-		return fail(ret_error, err, opts->interface, text);
-	}
-	if (err)
-		return fail(ret_error, err, opts->interface, strerror(-err));
-	if (!ret_link->up)
-		return fail(ret_error, -ENETDOWN, opts->interface, "the interface is down");
-	if (ret_link->linktype != TL_LINKTYPE_ETHERNET || ret_link->arp_type == 772 /* loopback */)
-		return fail(ret_error, -EOPNOTSUPP, opts->interface,
-			    "AF_XDP is for Ethernet interfaces; use --backend afpacket");
-	if (opts->xdp == TL_XDP_AUTO && host_address(opts->interface, address, sizeof(address))) {
-		snprintf(text, sizeof(text),
-			 "this host uses it (address %s), and AF_XDP would take its packets away; "
-			 "use --backend afpacket, or --xdp native to do it anyway",
-			 address);
-		return fail(ret_error, -EOPNOTSUPP, opts->interface, text);
-	}
-	return 0;
 }
 
 /* --- creation ------------------------------------------------------------------------------ */
@@ -391,6 +331,7 @@ static struct afxdp_group *allocate_group(const struct tl_source_live_opts *opts
 	g->promiscuous_fd = -1;
 	g->ifindex = link->ifindex;
 	g->xdp = opts->xdp;
+	g->filters_first = opts->sample > 1 || opts->cutoff_bytes;
 	g->control_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	snprintf(g->interface, sizeof(g->interface), "%s", opts->interface);
 	/* Ethernet header and four tags on top of the MTU */
@@ -435,11 +376,10 @@ static int create_rings(struct afxdp_group *g, uint32_t frames)
 	return 0;
 }
 
-/* With fewer frames where there is no memory for them, unless they were asked for. */
 static int create_queue(struct afxdp_group *g, const struct tl_source_live_opts *opts,
 			uint32_t index)
 {
-	struct afxdp_queue_opts queue_opts = {
+	const struct afxdp_queue_opts queue_opts = {
 		.interface = g->interface,
 		.index = index,
 		.frame_count = g->frame_count,
@@ -450,44 +390,57 @@ static int create_queue(struct afxdp_group *g, const struct tl_source_live_opts 
 	struct afxdp_queue *q = &g->queues[index];
 	int err = afxdp_queue__create(q, &queue_opts);
 
-	if (err == -ENOBUFS) {
-		raise_lock_limit();
-		err = afxdp_queue__create(q, &queue_opts);
-	}
-	while ((err == -ENOBUFS || err == -ENOMEM) && !opts->buffer_bytes &&
-	       queue_opts.frame_count > FRAMES_MIN) {
-		queue_opts.frame_count /= 2;
-		err = afxdp_queue__create(q, &queue_opts);
-	}
-	g->frame_count = queue_opts.frame_count;
+	if (err)
+		return err;
 	q->source = index % g->source_count;
 	q->ifindex = g->ifindex;
+	return xsk_socket__update_xskmap(q->xsk, tl_xdp_program__sockets_fd(g->program));
+}
+
+/* All queues with as many frames each, or none; `ret_failed`: the one that could not be made. */
+static int try_queues(struct afxdp_group *g, const struct tl_source_live_opts *opts,
+		      uint32_t *ret_failed)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < g->queue_count && !err; i++) {
+		err = create_queue(g, opts, i);
+		*ret_failed = i;
+	}
+	for (uint32_t i = 0; i < g->queue_count && err; i++)
+		afxdp_queue__destroy(&g->queues[i]);
 	return err;
 }
 
+/* With fewer frames where there is no memory for them, unless they were asked for. */
 static int create_queues(struct afxdp_group *g, const struct tl_source_live_opts *opts,
 			 struct tl_error *ret_error)
 {
 	char text[160];
+	uint32_t failed;
+	int err = try_queues(g, opts, &failed);
 
-	for (uint32_t i = 0; i < g->queue_count; i++) {
-		int err = create_queue(g, opts, i);
-
-		if (!err)
-			err = xsk_socket__update_xskmap(g->queues[i].xsk,
-							tl_xdp_program__sockets_fd(g->program));
-		if (!err)
-			continue;
-		snprintf(text, sizeof(text), "AF_XDP socket of queue %u: %s%s", i, strerror(-err),
-			 err == -EBUSY	   ? " (another program has it)"
-			 : err == -ENOBUFS ? " (memory that may be locked: raise ulimit -l)"
-			 : err == -ENOMEM  ? " (ask for a smaller buffer with -B KIB)"
-			 : err == -EPERM   ? " (it takes CAP_NET_RAW: run it as root)"
-			 : err == -EINVAL  ? " (the interface has no such queue)"
-					   : "");
-		return fail(ret_error, err == -EINVAL ? -EOPNOTSUPP : err, opts->interface, text);
+	if (err == -ENOBUFS) {
+		raise_lock_limit();
+		err = try_queues(g, opts, &failed);
 	}
-	return 0;
+	while ((err == -ENOBUFS || err == -ENOMEM) && !opts->buffer_bytes &&
+	       g->frame_count > FRAMES_MIN) {
+		g->frame_count /= 2;
+		err = try_queues(g, opts, &failed);
+	}
+	for (uint32_t i = 0; i < g->queue_count && !err; i++)
+		afxdp_queue__prepare_spares(&g->queues[i]);
+	if (!err)
+		return 0;
+	snprintf(text, sizeof(text), "AF_XDP socket of queue %u: %s%s", failed, strerror(-err),
+		 err == -EBUSY	   ? " (another program has it)"
+		 : err == -ENOBUFS ? " (memory that may be locked: raise ulimit -l)"
+		 : err == -ENOMEM  ? " (ask for a smaller buffer with -B KIB)"
+		 : err == -EPERM   ? " (it takes CAP_NET_RAW: run it as root)"
+		 : err == -EINVAL  ? " (the interface has no such queue)"
+				   : "");
+	return fail(ret_error, err == -EINVAL ? -EOPNOTSUPP : err, opts->interface, text);
 }
 
 static int create_sources(struct afxdp_group *g, const struct tl_source_live_opts *opts)
@@ -553,6 +506,8 @@ static int create_all(struct afxdp_group *g, const struct tl_source_live_opts *o
 		err = ask_promiscuous(g, link->ifindex);
 	if (!err && opts->filter)
 		err = set_filter(&g->sources[0]->base, opts->filter);
+	if (err == -EOPNOTSUPP && g->filters_first)
+		return fail(ret_error, -EOPNOTSUPP, opts->interface, XDP_FIT_FILTER_FIRST);
 	return err ? fail(ret_error, err, opts->interface, strerror(-err)) : 0;
 }
 
@@ -580,7 +535,7 @@ int tl_source_afxdp__create(const struct tl_source_live_opts *opts, struct tl_er
 	struct tl_link_info link;
 	struct afxdp_group *g;
 	bool is_native = false;
-	int err = check_link(opts, ret_error, &link);
+	int err = xdp_fit__check(opts, ret_error, &link);
 
 	if (err)
 		return err;

@@ -139,12 +139,13 @@ struct afxdp_group {
 	uint32_t source_count;
 	uint32_t live; /* sources not destroyed */
 	uint32_t snaplen;
-	uint32_t frame_count; /* of the queue made last: no queue made after another has more */
+	uint32_t frame_count; /* of each queue */
 	uint32_t jumbo_bytes; /* size of a jumbo buffer; 0: none needed */
 	int control_fd;	      /* for asking about the interface */
 	char interface[TL_IFNAME_MAX];
 	int promiscuous_fd;   /* -1 */
 	enum tl_xdp_mode xdp; /* how the program is attached */
+	bool filters_first;   /* what is sampled or cut off must have passed the filter */
 	pthread_mutex_t lock; /* guards what follows, sockets, set_filter, attach and detach */
 	uint64_t nic_drops;
 	uint64_t nic_last; /* the interface's counter when it was read last */
@@ -168,6 +169,8 @@ int afxdp_queue__create(struct afxdp_queue *queue, const struct afxdp_queue_opts
 void afxdp_queue__destroy(struct afxdp_queue *queue);
 /* A new socket for the old one, whose rx ring has been read to its end. As __create. */
 int afxdp_queue__reopen(struct afxdp_queue *queue);
+/* Registers the memory for further sockets: without capabilities that is not possible. */
+void afxdp_queue__prepare_spares(struct afxdp_queue *queue);
 /* Descriptors ready to be read, up to 64; count. The first is `peek_at`. */
 uint32_t afxdp_queue__peek(struct afxdp_queue *queue);
 /* Takes the next descriptor; __peek said that there is one. */

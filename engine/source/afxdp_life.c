@@ -89,6 +89,8 @@ static int reopen_queue(struct afxdp *s, struct afxdp_queue *q, uint32_t ifindex
 						tl_xdp_program__sockets_fd(s->group->program));
 	if (!err)
 		q->ifindex = ifindex;
+	if (!err)
+		afxdp_queue__prepare_spares(q);
 	return err;
 }
 

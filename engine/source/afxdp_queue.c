@@ -126,11 +126,6 @@ static int open_socket(struct afxdp_queue *q)
 	if (err) {
 		q->xsk = NULL;
 		delete_umem(&q->memory);
-	} else {
-		/* for when the interface comes back: making one takes capabilities */
-		for (uint32_t i = 0; i < AFXDP_SPARES; i++)
-			if (!q->spares[i].umem && create_umem(q, &q->spares[i]))
-				break;
 	}
 	libxdp_set_print(printer);
 	if (err)
@@ -165,6 +160,16 @@ int afxdp_queue__create(struct afxdp_queue *q, const struct afxdp_queue_opts *op
 	if (err)
 		afxdp_queue__destroy(q);
 	return err;
+}
+
+void afxdp_queue__prepare_spares(struct afxdp_queue *q)
+{
+	libxdp_print_fn_t printer = libxdp_set_print(quiet);
+
+	for (uint32_t i = 0; i < AFXDP_SPARES; i++)
+		if (!q->spares[i].umem && create_umem(q, &q->spares[i]))
+			break;
+	libxdp_set_print(printer);
 }
 
 /* What the socket dropped stays in the account. */

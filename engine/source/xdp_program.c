@@ -102,7 +102,7 @@ static int load(struct tl_xdp_program *program, const struct tl_xdp_program_opts
 	err = configure(skeleton, opts);
 	if (!err)
 		err = tl_xdp_capture_bpf__load(skeleton);
-	if (!err)
+	if (!err && !opts->passes)
 		err = set_stage(program, TL_XDP_STAGE_KEEP,
 				bpf_program__fd(skeleton->progs.tl_xdp_keep));
 	return err;
@@ -140,6 +140,26 @@ void tl_xdp_program__destroy(struct tl_xdp_program *program)
 	tl_xdp_program__detach(program);
 	tl_xdp_capture_bpf__destroy(program->skeleton);
 	free(program);
+}
+
+/* An RCU grace period: whoever was in the program has left it. */
+static void wait_for_packets_in_flight(void)
+{
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+int tl_xdp_program__keep(struct tl_xdp_program *program, bool keeps)
+{
+	uint32_t stage = TL_XDP_STAGE_KEEP;
+	int err = 0;
+
+	if (keeps)
+		err = set_stage(program, stage,
+				bpf_program__fd(program->skeleton->progs.tl_xdp_keep));
+	else if (bpf_map_delete_elem(bpf_map__fd(program->skeleton->maps.tl_xdp_stages), &stage))
+		err = errno == ENOENT ? 0 : -errno;
+	wait_for_packets_in_flight();
+	return err;
 }
 
 int tl_xdp_program__sockets_fd(const struct tl_xdp_program *program)
@@ -348,8 +368,7 @@ void tl_xdp_program__detach(struct tl_xdp_program *program)
 	(void)bpf_link_detach(program->link_fd);
 	close(program->link_fd);
 	program->link_fd = -1;
-	/* an RCU grace period: whoever was in the program has left it */
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	wait_for_packets_in_flight();
 }
 
 int tl_xdp_program__move(struct tl_xdp_program *program, uint32_t ifindex)

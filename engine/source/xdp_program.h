@@ -48,6 +48,12 @@ void tl_xdp_program__destroy(struct tl_xdp_program *program);
  */
 int tl_xdp_program__set_filter(struct tl_xdp_program *program, const struct tl_filter *filter);
 
+/*
+ * With `passes` nothing is kept, nor counted as kept, until this says so. When it returns, no
+ * packet is on its way through the program on the terms of before.
+ */
+int tl_xdp_program__keep(struct tl_xdp_program *program, bool keeps);
+
 /* The map of sockets (XSKMAP), for xsk_socket__update_xskmap. */
 int tl_xdp_program__sockets_fd(const struct tl_xdp_program *program);
 /* The first program; what BPF_PROG_TEST_RUN runs. */

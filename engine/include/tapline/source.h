@@ -14,6 +14,7 @@
 #ifndef TAPLINE_SOURCE_H
 #define TAPLINE_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -143,6 +144,20 @@ int tl_source_afpacket__create(const struct tl_source_live_opts *opts, struct tl
 			       char *ret_mode, struct tl_source **ret_sources);
 int tl_source_afxdp__create(const struct tl_source_live_opts *opts, struct tl_error *ret_error,
 			    char *ret_mode, struct tl_source **ret_sources);
+
+/*
+ * AF_PACKET behind an XDP program that filters, samples and cuts off: what it keeps goes on to the
+ * stack and the socket, the rest ends before a packet is made of it. As the others; -EOPNOTSUPP
+ * also for headers_only, which needs AF_XDP.
+ */
+int tl_source_reduced__create(const struct tl_source_live_opts *opts, struct tl_error *ret_error,
+			      char *ret_mode, struct tl_source **ret_sources);
+
+#define TL_WHY_BYTES 128
+/* False: its host uses the interface, `ret_why` says how, and XDP would take its packets away. */
+bool tl_source__is_mirror_port(const char *interface, char ret_why[TL_WHY_BYTES]);
+/* False: AF_PACKET is the better choice, and `ret_why` says why. Changes nothing. */
+bool tl_source_afxdp__suits(const char *interface, char ret_why[TL_WHY_BYTES]);
 
 static inline int tl_source__poll(struct tl_source *source, struct tl_packet *packets, uint32_t max)
 {
