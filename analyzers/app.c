@@ -34,7 +34,8 @@ struct flow_state {
 	uint8_t protocol;
 	uint8_t exempt; /* a stream or an upgrade: turns mean nothing any more */
 	bool is_push;
-	bool is_over; /* closed by one side */
+	bool is_over;		 /* closed by one side */
+	uint32_t declared_bytes; /* HTTP: the request's, head and body; 0: not said */
 	char label[APP_LABEL];
 };
 
@@ -112,6 +113,9 @@ static void ended(void *ctx, const struct tl_exchange *e)
 	if (r.outcome != APP_ANSWERED &&
 	    (!(e->flags & TL_EXCHANGE_ACKED) || e->flags & TL_EXCHANGE_SERVER_SHUT))
 		return;
+	/* Nothing to answer yet: http.body_mismatch tells of what did not come. */
+	if (r.outcome != APP_ANSWERED && e->turn.request_bytes < s->fs->declared_bytes)
+		return;
 	r.wait_ns = span(e->turn.request_last_ns, end);
 	r.wait_ns = span(rtt, r.wait_ns);
 	fill_beginning(s, e, &r);
@@ -140,13 +144,37 @@ static struct tl_cursor payload_of(const struct tl_exchange_packet *p)
 	return c;
 }
 
+/* Where behind the word; 0: it is not there. */
+static size_t behind(const uint8_t *text, size_t bytes, const char *word)
+{
+	for (size_t n = strlen(word), i = 0; i + n <= bytes; i++)
+		if (!strncasecmp((const char *)text + i, word, n))
+			return i + n;
+	return 0;
+}
+
 static bool holds(const uint8_t *text, size_t bytes, const char *const *words)
 {
 	for (; *words; words++)
-		for (size_t n = strlen(*words), i = 0; i + n <= bytes; i++)
-			if (!strncasecmp((const char *)text + i, *words, n))
-				return true;
+		if (behind(text, bytes, *words))
+			return true;
 	return false;
+}
+
+/* Bytes of the request, as its head says; 0: it does not, or the head goes on elsewhere. */
+static uint32_t declared_bytes(const uint8_t *text, size_t bytes)
+{
+	size_t head = behind(text, bytes, "\r\n\r\n");
+	size_t at = behind(text, head, "\nContent-Length:");
+	uint64_t body = 0;
+
+	if (!at)
+		return 0;
+	while (at < head && text[at] == ' ')
+		at++;
+	for (; at < head && text[at] >= '0' && text[at] <= '9' && body < UINT32_MAX; at++)
+		body = body * 10 + (uint64_t)(text[at] - '0');
+	return body + head < UINT32_MAX ? (uint32_t)(body + head) : UINT32_MAX;
 }
 
 /* "GET /path" without the query; false: no request of HTTP/1. */
@@ -187,6 +215,7 @@ static bool read_http(struct flow_state *fs, struct tl_cursor c)
 	}
 	fs->label[n] = 0;
 	fs->is_push = holds(text, bytes, push);
+	fs->declared_bytes = declared_bytes(text, bytes);
 	fs->protocol = APP_HTTP;
 	return true;
 }
@@ -225,6 +254,7 @@ static void on_request(struct flow_state *fs, const struct tl_exchange_packet *p
 	uint8_t key[TL_ENDPOINT_KEY];
 
 	fs->label[0] = 0;
+	fs->declared_bytes = 0;
 	fs->is_push = false;
 	if (fs->exchange.flags & TL_EXCHANGE_IS_TLS || p->flow->app == TL_APP_TLS)
 		fs->protocol = APP_TLS;
