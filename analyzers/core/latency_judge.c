@@ -285,7 +285,8 @@ static void tell(struct latency_judge *j, struct group *g)
 	tl_endpoint__key(&g->subject.server, key);
 	key[TL_ENDPOINT_KEY] = g->blame;
 	f = tl_findings__begin(j->view.findings, "latency.breakdown", key, sizeof(key), &is_new);
-	f->severity = g->blame == SERVER ? TL_INFO : TL_WARNING; /* app.slow warns of the server */
+	/* app.slow warns of a server, tcp.zero_window of a client that lets its window be shut. */
+	f->severity = g->blame == NETWORK ? TL_WARNING : TL_INFO;
 	f->confidence = 0.85;
 	f->first_ns = g->first_ns;
 	f->last_ns = g->last_ns;
