@@ -212,7 +212,9 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		if (p->ts_ns > w->last_ns)
 			w->last_ns = p->ts_ns;
 		count_packet(w, p, &b->batch->layers[i]);
-		if (s->verdict == TL_VERDICT_LOST_AFTER && s->original_ns)
+		/* A tail-loss probe goes out on suspicion: a late ACK is enough. */
+		if (s->verdict == TL_VERDICT_LOST_AFTER && s->original_ns &&
+		    s->trigger != TL_TRIGGER_TLP)
 			note_loss(w, p, s->original_ns);
 	}
 }
@@ -334,6 +336,8 @@ static void proofs(const struct judge *j, struct tl_finding *f)
 		tl_finding__evidence(f, j->loss[i].frame, j->loss[i].ns, "sent again");
 		if (j->loss[i].ns > to_ns)
 			to_ns = j->loss[i].ns;
+		if (j->loss[i].ns < from_ns)
+			from_ns = j->loss[i].ns;
 	}
 	tl_finding__filter(f, "frame.time_epoch>=%llu.%09llu && frame.time_epoch<=%llu.%09llu",
 			   (unsigned long long)(from_ns / TL_NS_PER_SEC),
