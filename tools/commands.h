@@ -6,6 +6,7 @@
 int cmd_capture(int argc, char **argv);
 int cmd_diagnose(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 int cmd_flows(int argc, char **argv);
 int cmd_repair(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

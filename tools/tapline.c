@@ -16,6 +16,7 @@ static const struct command {
 	{ "capture", "record interfaces, or a file, as pcapng", cmd_capture },
 	{ "diagnose", "say what is wrong on the wire, with the packets that prove it",
 	  cmd_diagnose },
+	{ "compare", "two captures of one path: what was lost, altered, late on it", cmd_compare },
 	{ "flows", "a record for each flow, as JSON lines or CSV", cmd_flows },
 	{ "repair", "make whole a capture that a crash cut off", cmd_repair },
 	{ "check", "is this host and interface ready, and what mode will be used", cmd_check },
