@@ -19,6 +19,7 @@ static const struct command {
 	{ "compare", "two captures of one path: what was lost, altered, late on it", cmd_compare },
 	{ "flows", "a record for each flow, as JSON lines or CSV", cmd_flows },
 	{ "repair", "make whole a capture that a crash cut off", cmd_repair },
+	{ "bench", "what a core of this machine can take, without a NIC", cmd_bench },
 	{ "check", "is this host and interface ready, and what mode will be used", cmd_check },
 };
 
