@@ -73,6 +73,8 @@ struct run {
 	const struct tl_analysis_ops *analysis; /* NULL: stages below the tracker */
 	struct worker *worker[BENCH_WORKERS_MAX];
 	pthread_barrier_t barrier;
+	pthread_mutex_t start; /* held while threads are created */
+	bool incomplete;       /* under start: not all could be created */
 	bool over;
 	struct bench_result result;
 	double cpu_ns[BENCH_REPEATS_MAX];
@@ -420,7 +422,13 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	struct run *run = w->run;
+	bool incomplete;
 
+	pthread_mutex_lock(&run->start);
+	incomplete = run->incomplete;
+	pthread_mutex_unlock(&run->start);
+	if (incomplete)
+		return NULL;
 	if (w->cpu >= 0)
 		tl_topology__pin(w->cpu);
 	w->counter[CYCLES] = open_counter(PERF_COUNT_HW_CPU_CYCLES);
@@ -503,6 +511,8 @@ static int run_threads(struct run *run, struct tl_error *ret_error)
 
 	if (pthread_barrier_init(&run->barrier, NULL, run->opts->workers))
 		return -ENOMEM;
+	pthread_mutex_init(&run->start, NULL);
+	pthread_mutex_lock(&run->start);
 	while (started < run->opts->workers && !err) {
 		struct worker *w = run->worker[started];
 
@@ -510,12 +520,12 @@ static int run_threads(struct run *run, struct tl_error *ret_error)
 		if (!err)
 			started++;
 	}
-	/* Those that wait at the barrier for one that never came would do so for ever. */
-	for (uint32_t i = 0; i < started; i++) {
-		if (err)
-			pthread_cancel(run->worker[i]->thread);
+	/* Nobody waits at the barrier for one that will never come. */
+	run->incomplete = err;
+	pthread_mutex_unlock(&run->start);
+	for (uint32_t i = 0; i < started; i++)
 		pthread_join(run->worker[i]->thread, NULL);
-	}
+	pthread_mutex_destroy(&run->start);
 	pthread_barrier_destroy(&run->barrier);
 	for (uint32_t i = 0; i < run->opts->workers && !err; i++) {
 		err = run->worker[i]->error;
