@@ -244,9 +244,11 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 
 static void tell_withheld(struct tls_worker *w)
 {
+	struct tl_observation o = { .kind = TLS_OBSERVED_WITHHELD };
+
 	if (!w->withheld)
 		return;
-	tls_worker__emit(w, NULL, TLS_OBSERVED_WITHHELD, &w->withheld, sizeof(w->withheld));
+	tls_worker__emit(w, &o, &w->withheld, sizeof(w->withheld));
 	w->withheld = 0;
 }
 

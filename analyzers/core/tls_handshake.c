@@ -124,24 +124,21 @@ void tls_handshake__prove(const struct tls_step *s, enum tls_what what, uint8_t 
 	r->last_ns = s->ts_ns;
 }
 
-void tls_worker__emit(struct tls_worker *w, const struct tl_subject *subject,
-		      enum tls_observation kind, const void *data, size_t bytes)
+void tls_worker__emit(struct tls_worker *w, struct tl_observation *o, const void *data,
+		      size_t bytes)
 {
-	struct tl_observation o = { .kind = (uint16_t)kind,
-				    .ts_ns = w->now_ns,
-				    .data_bytes = (uint16_t)bytes };
-
-	if (subject)
-		o.subject = *subject;
-	memcpy(o.data, data, bytes);
-	tl_analyzer_worker__emit(&w->out, &o);
+	o->ts_ns = w->now_ns;
+	o->data_bytes = (uint16_t)bytes;
+	memcpy(o->data, data, bytes);
+	tl_analyzer_worker__emit(&w->out, o);
 }
 
 void tls_handshake__report(const struct tls_step *s, enum tls_outcome outcome,
 			   enum tls_failure failure)
 {
 	struct tls_handshake *h = s->h;
-	struct tl_subject subject = tl_subject__of_flow(s->flow, h->client);
+	struct tl_observation o = { .kind = TLS_OBSERVED_HANDSHAKE,
+				    .subject = tl_subject__of_flow(s->flow, h->client) };
 
 	if (h->progress & TLS_REPORTED)
 		return;
@@ -150,8 +147,7 @@ void tls_handshake__report(const struct tls_step *s, enum tls_outcome outcome,
 	h->report.failure = (uint8_t)failure;
 	h->report.used = h->progress & TLS_USED;
 	if (may_report(s->w))
-		tls_worker__emit(s->w, &subject, TLS_OBSERVED_HANDSHAKE, &h->report,
-				 sizeof(h->report));
+		tls_worker__emit(s->w, &o, &h->report, sizeof(h->report));
 }
 
 /* --- chains ------------------------------------------------------------------------------------
@@ -159,7 +155,8 @@ void tls_handshake__report(const struct tls_step *s, enum tls_outcome outcome,
 
 static void tell_chain(const struct tls_step *s, const struct tls_body *body)
 {
-	struct tl_subject subject = tl_subject__of_flow(s->flow, s->h->client);
+	struct tl_observation o = { .kind = TLS_OBSERVED_CHAIN,
+				    .subject = tl_subject__of_flow(s->flow, s->h->client) };
 	struct tls_chain_part part = { .chain = s->h->report.chain, .total = body->bytes };
 
 	while (part.offset < body->bytes) {
@@ -167,7 +164,7 @@ static void tell_chain(const struct tls_step *s, const struct tls_body *body)
 
 		part.bytes = left < TLS_PART_BYTES ? left : TLS_PART_BYTES;
 		memcpy(part.data, body->data + part.offset, part.bytes);
-		tls_worker__emit(s->w, &subject, TLS_OBSERVED_CHAIN, &part, sizeof(part));
+		tls_worker__emit(s->w, &o, &part, sizeof(part));
 		part.offset += part.bytes;
 	}
 }
@@ -385,6 +382,19 @@ static void on_data_13(const struct tls_step *s, uint32_t bytes)
 		client_data_13(s, bytes);
 }
 
+/* In TLS 1.3 a change_cipher_spec is for show; what follows it may be a second hello. */
+static bool is_encrypted(const struct tls_step *s)
+{
+	const struct tls_handshake *h = s->h;
+	uint32_t ccs = s->side == TLS_CLIENT ? TLS_CLIENT_CCS : TLS_SERVER_CCS;
+
+	if (!(h->progress & ccs))
+		return false;
+	if (h->progress & TLS_HAS_SERVER_HELLO)
+		return !tls_handshake__is_13(h);
+	return !(h->progress & TLS_SERVER_SPOKE); /* that side is not shown */
+}
+
 static void on_record(const struct tls_step *s, const struct tl_tls_event *e)
 {
 	struct tls_handshake *h = s->h;
@@ -401,7 +411,7 @@ static void on_record(const struct tls_step *s, const struct tl_tls_event *e)
 		if (h->progress & TLS_CLIENT_FINISHED && h->progress & TLS_SERVER_FINISHED)
 			complete(s);
 	} else if (e->content == TL_TLS_ALERT && h->tls[s->side].encrypted) {
-		if (!(h->progress & TLS_COMPLETE))
+		if (!(h->progress & TLS_COMPLETE) && h->progress & TLS_HAS_SERVER_HELLO)
 			opaque_alert(s);
 	} else if (e->content == TL_TLS_APPLICATION_DATA) {
 		if (tls_handshake__is_13(h))
@@ -410,10 +420,7 @@ static void on_record(const struct tls_step *s, const struct tl_tls_event *e)
 			h->progress |=
 				s->side == TLS_CLIENT ? TLS_COMPLETE | TLS_USED : TLS_COMPLETE;
 	}
-	/* In TLS 1.3 a change_cipher_spec is for show; what follows it may be a second hello. */
-	h->tls[s->side].encrypted =
-		h->progress & (s->side == TLS_CLIENT ? TLS_CLIENT_CCS : TLS_SERVER_CCS) &&
-		h->progress & TLS_HAS_SERVER_HELLO && !tls_handshake__is_13(h);
+	h->tls[s->side].encrypted = is_encrypted(s);
 }
 
 static void on_event(void *ctx, const struct tl_tls_event *e)

@@ -89,8 +89,9 @@ struct tls_step {
 struct tls_handshake *tls_handshake__take(struct tls_worker *w, struct tls_flow *fs);
 void tls_handshake__give_back(struct tls_worker *w, struct tls_flow *fs);
 
-void tls_worker__emit(struct tls_worker *w, const struct tl_subject *subject,
-		      enum tls_observation kind, const void *data, size_t bytes);
+/* `o` with kind and subject set. */
+void tls_worker__emit(struct tls_worker *w, struct tl_observation *o, const void *data,
+		      size_t bytes);
 
 /* A packet that the report names. */
 void tls_handshake__prove(const struct tls_step *s, enum tls_what what, uint8_t message);

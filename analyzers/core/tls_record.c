@@ -38,6 +38,9 @@ static void lose(struct tl_tls_stream *s, const struct tl_tls_sink *sink)
 
 static bool is_opaque(const struct tl_tls_stream *s)
 {
+	/* One alert a record, whole (RFC 8446, section 5.1): a longer one is encrypted. */
+	if (s->header[0] == TL_TLS_ALERT && (s->header[3] || s->header[4] != 2))
+		return true;
 	return s->encrypted || (s->header[0] != TL_TLS_HANDSHAKE && s->header[0] != TL_TLS_ALERT);
 }
 

@@ -65,17 +65,23 @@ static inline void talk__ack(struct talk *t, enum talk_side side, uint64_t ms)
 	talk__packet(t, side, ms, BED_ACK(t->next[side], t->next[!side]));
 }
 
-/* `data` NULL: zeros. */
-static inline void talk__say(struct talk *t, enum talk_side side, uint64_t ms, const void *data,
-			     size_t bytes)
+struct talk_words {
+	const void *data; /* NULL: zeros */
+	size_t bytes;
+};
+
+static inline void talk__say(struct talk *t, enum talk_side side, uint64_t ms,
+			     struct talk_words said)
 {
+	const uint8_t *data = said.data;
+	size_t bytes = said.bytes;
 	size_t most = t->segment ? t->segment : BED_PAYLOAD;
 
 	for (size_t at = 0; at < bytes;) {
 		size_t n = bytes - at < most ? bytes - at : most;
 		struct bed_tcp p = BED_DATA(t->next[side], t->next[!side], (uint32_t)n);
 
-		p.payload = data ? (const uint8_t *)data + at : NULL;
+		p.payload = data ? data + at : NULL;
 		if (at + n < bytes)
 			p.flags = TL_TCP_ACK;
 		talk__packet(t, side, ms, p);
@@ -88,12 +94,12 @@ static inline void talk__say(struct talk *t, enum talk_side side, uint64_t ms, c
 
 static inline void talk__client(struct talk *t, uint64_t ms, const void *data, size_t bytes)
 {
-	talk__say(t, TALK_CLIENT, ms, data, bytes);
+	talk__say(t, TALK_CLIENT, ms, (struct talk_words){ data, bytes });
 }
 
 static inline void talk__server(struct talk *t, uint64_t ms, const void *data, size_t bytes)
 {
-	talk__say(t, TALK_SERVER, ms, data, bytes);
+	talk__say(t, TALK_SERVER, ms, (struct talk_words){ data, bytes });
 }
 
 static inline void talk__fin(struct talk *t, enum talk_side side, uint64_t ms)

@@ -34,7 +34,7 @@ TestSuite(tls, .init = begin, .fini = end);
 
 static void say(struct talk *t, enum talk_side side, uint64_t ms, const struct bytes *m)
 {
-	talk__say(t, side, ms, m->data, m->n);
+	talk__say(t, side, ms, (struct talk_words){ m->data, m->n });
 }
 
 static void say_hello(struct talk *t, uint64_t ms, uint16_t version)
@@ -313,6 +313,24 @@ Test(tls, one_direction_alone_shows_no_failure)
 	talk__handshake(&t, 0);
 	say_hello(&t, 5, 0x0303);
 	talk__fin(&t, TALK_CLIENT, 5000);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "tls.", TL_INFO), 0);
+}
+
+Test(tls, one_direction_with_an_encrypted_good_bye_shows_no_failure)
+{
+	struct talk t = talk__begin(b, &pair);
+	struct bytes m = { 0 };
+
+	t.only_client = true;
+	talk__handshake(&t, 0);
+	say_hello(&t, 5, 0x0303);
+	tls__empty_message(&m, 16);
+	tls__finished(&m);
+	tls__record(&m, 23, NULL, 200);
+	tls__record(&m, 21, NULL, 26);
+	say(&t, TALK_CLIENT, 15, &m);
+	talk__fin(&t, TALK_CLIENT, 20);
 	bed__end(b);
 	cr_expect_eq(bed__count(b, "tls.", TL_INFO), 0);
 }
