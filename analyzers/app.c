@@ -70,7 +70,7 @@ static bool may_report(struct worker *w, bool is_slow)
 	return (is_slow ? w->slow++ : w->normal++) < REPORTS_EACH_S;
 }
 
-static void fill_beginning(const struct step *s, const struct tl_exchange *e, struct app_report *r)
+static void fill_beginning(const struct tl_exchange *e, struct app_report *r)
 {
 	r->first_ns = r->turn.request_first_ns;
 	r->first_frame = r->turn.request_frame;
@@ -86,7 +86,6 @@ static void fill_beginning(const struct step *s, const struct tl_exchange *e, st
 		r->first_ns = e->syn_ns;
 		r->first_frame = e->syn_frame;
 	}
-	(void)s;
 }
 
 static void ended(void *ctx, const struct tl_exchange *e)
@@ -118,7 +117,7 @@ static void ended(void *ctx, const struct tl_exchange *e)
 		return;
 	r.wait_ns = span(e->turn.request_last_ns, end);
 	r.wait_ns = span(rtt, r.wait_ns);
-	fill_beginning(s, e, &r);
+	fill_beginning(e, &r);
 	memcpy(r.label, s->fs->label, sizeof(r.label));
 	is_slow = r.wait_ns >= SLOW_NS || r.outcome != APP_ANSWERED ||
 		  r.connect_ns + r.tls_ns +

@@ -193,7 +193,7 @@ static struct group *group_of(struct app_judge *j, enum kind kind, const struct 
 	return free_one;
 }
 
-static void prove(struct group *g, uint64_t frame, uint64_t ts_ns, uint8_t what, uint8_t outcome)
+static void prove(struct group *g, struct proof proof)
 {
 	const uint32_t half = PROOFS / 2;
 
@@ -201,8 +201,7 @@ static void prove(struct group *g, uint64_t frame, uint64_t ts_ns, uint8_t what,
 		memmove(&g->proof[half], &g->proof[half + 1], (half - 1) * sizeof(g->proof[0]));
 		g->proof_count--;
 	}
-	g->proof[g->proof_count++] =
-		(struct proof){ .frame = frame, .ts_ns = ts_ns, .what = what, .outcome = outcome };
+	g->proof[g->proof_count++] = proof;
 }
 
 static void add(struct app_judge *j, struct group *g, const struct tl_subject *subject,
@@ -223,11 +222,11 @@ static void add(struct app_judge *j, struct group *g, const struct tl_subject *s
 		g->worst = *r;
 		g->worst_median_ns = median;
 	}
-	prove(g, t->request_last_frame, t->request_last_ns, 0, r->outcome);
+	prove(g, (struct proof){ t->request_last_frame, t->request_last_ns, 0, r->outcome });
 	if (t->response_first_ns)
-		prove(g, t->response_frame, t->response_first_ns, 1, r->outcome);
+		prove(g, (struct proof){ t->response_frame, t->response_first_ns, 1, r->outcome });
 	else if (r->end_frame)
-		prove(g, r->end_frame, r->end_ns, 2, r->outcome);
+		prove(g, (struct proof){ r->end_frame, r->end_ns, 2, r->outcome });
 }
 
 /* --- words ---------------------------------------------------------------------------------------
@@ -263,9 +262,8 @@ static void write_filter(const struct group *g, struct tl_finding *f)
 				   server, g->subject.server.port);
 }
 
-static void write_details(const struct app_judge *j, const struct group *g, struct tl_finding *f)
+static void write_details(const struct group *g, struct tl_finding *f)
 {
-	(void)j;
 	tl_finding__detail_string(f, "protocol", app_protocol__name(g->protocol));
 	tl_finding__detail_u64(f, "waited_ms", g->worst.wait_ns / MS_NS);
 	if (g->worst_median_ns)
@@ -356,7 +354,7 @@ static void tell(struct app_judge *j, struct group *g)
 		write_slow(g, f);
 	else
 		write_no_response(g, f);
-	write_details(j, g, f);
+	write_details(g, f);
 	weigh(j, g, f);
 	/* It took long the first times, and has done so ever since: perhaps that is its nature. */
 	if (!g->known && median * FACTOR > g->worst.wait_ns) {

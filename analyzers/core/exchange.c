@@ -229,6 +229,7 @@ static bool are_tickets(struct tl_exchange *e, const struct tl_exchange_packet *
 	e->flags |= TL_EXCHANGE_TICKETS;
 	e->tickets_ns = p->packet->ts_ns;
 	e->tickets_frame = p->packet->frame;
+	e->flight_bytes = p->segment->flight_bytes;
 	return true;
 }
 
@@ -354,6 +355,9 @@ static void client_ack(struct tl_exchange *e, const struct tl_exchange_packet *p
 	}
 	if (s->rtt_us > e->turn.rtt_max_us && e->phase == TL_EXCHANGE_RESPONSE)
 		e->turn.rtt_max_us = s->rtt_us;
+	/* An answer that was never shown: more than the one unit of a FIN. */
+	if (e->phase == TL_EXCHANGE_REQUEST && s->acked_bytes > 1 && !e->flight_bytes)
+		e->flags |= TL_EXCHANGE_HOLE;
 	if (s->acked_bytes && e->flight_bytes) {
 		e->flight_bytes -=
 			e->flight_bytes < s->acked_bytes ? e->flight_bytes : s->acked_bytes;

@@ -222,6 +222,18 @@ Test(app, answer_that_the_capture_missed_is_no_silence)
 	cr_expect_null(bed__only(b, "app.slow"));
 }
 
+Test(app, answer_that_is_acked_and_was_never_shown)
+{
+	struct talk t = talk__open(b, &web, 0);
+
+	ask(&t, 100, "GET /a HTTP/1.1\r\n\r\n");
+	t.next[TALK_SERVER] += 2000;
+	talk__ack(&t, TALK_CLIENT, 120);
+	talk__fin(&t, TALK_CLIENT, 9001);
+	bed__end(b);
+	cr_expect_null(bed__only(b, "app.no_response"));
+}
+
 Test(app, a_capture_that_ends_soon_after_the_request)
 {
 	struct talk t = talk__open(b, &web, 0);
