@@ -62,8 +62,9 @@ void tl_beat__knock(struct tl_beat *beat, uint64_t at_ns);
 void tl_beat__count(struct tl_beat *beat, const uint32_t slot[TL_BEAT_SLOTS]);
 /*
  * Even enough for a clock: over the newest intervals, without the tenth at each end, the standard
- * deviation is below a tenth of the mean; or, for beats of 20 ms and less, counts vary at most half
- * as much as chance would make them. `ret_period_ns` is the mean, `ret_variation` the coefficient.
+ * deviation is below a tenth of the mean; or, for beats of 20 ms and less, counts vary
+ * (their variance) at most a tenth as much as chance would make them. `ret_period_ns` is the mean,
+ * `ret_variation` the coefficient.
  */
 bool tl_beat__is_even(const struct tl_beat *beat, double *ret_period_ns, double *ret_variation);
 

@@ -17,7 +17,7 @@
 #define VARIATION_MAX  0.1
 #define TRIM_SHARE     10u /* one tenth at each end */
 #define FAST_PERIOD_NS 20000000.0
-#define FANO_MAX       0.25
+#define FANO_MAX       0.1
 #define SLOTS_MIN      20u
 
 void tl_beat__knock(struct tl_beat *beat, uint64_t at_ns)

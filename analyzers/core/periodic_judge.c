@@ -31,6 +31,8 @@
 #define STORM_SHARE	    0.05 /* of all packets */
 #define STORM_REQUEST_NS    5000000.0
 #define STORM_REQUEST_SHARE 0.3
+/* A storm's checks carry next to nothing. */
+#define STORM_PAYLOAD 400u
 /* A UDP stream (voice: 20 ms) is even by nature. */
 #define DATAGRAM_PERIOD_MIN_NS 100000000.0
 
@@ -203,7 +205,8 @@ static void weigh(const struct tl_periodic_judge *j, const struct tl_periodic_ru
 	else
 		v->is_storm =
 			v->period_ns <= STORM_REQUEST_NS && v->packet_share >= STORM_REQUEST_SHARE;
-	v->is_storm = v->is_storm && is_long && !is_datagram;
+	v->is_storm = v->is_storm && is_long && !is_datagram &&
+		      r->payload[0] <= r->knocks * STORM_PAYLOAD;
 }
 
 static bool is_check(const struct tl_periodic_run *r, const struct verdict *v)

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* links: tapline_analyzers tl_analyzers_core */
+/* traffic.periodic: what is a clock, and what is not. */
+#include <criterion/criterion.h>
+
+#include "core/periodic.h"
+#include "unit/analysis_bed.h"
+
+static struct bed *b;
+
+static void start(void)
+{
+	b = bed__start(false);
+}
+
+static void stop(void)
+{
+	bed__free(b);
+}
+
+TestSuite(periodic, .init = start, .fini = stop);
+
+static double number(const struct tl_finding *f, const char *name)
+{
+	for (uint32_t i = 0; i < f->detail_count; i++)
+		if (!strcmp(f->details[i].name, name) && f->details[i].type == TL_DETAIL_F64)
+			return f->details[i].f64;
+	return -1;
+}
+
+/* One check: a connection with a request of `bytes` and an answer. */
+static void check(uint64_t ms, unsigned i, uint32_t bytes)
+{
+	struct bed_pair p = { "10.0.1.5", "10.0.2.10", (uint16_t)(10000 + i), 80 };
+
+	bed__from_client(b, &p, ms, BED_SYN(1));
+	bed__from_server(b, &p, ms, BED_SYNACK(7, 2));
+	bed__from_client(b, &p, ms, BED_ACK(2, 8));
+	bed__from_client(b, &p, ms, BED_DATA(2, 8, bytes));
+	bed__from_server(b, &p, ms, BED_DATA(8, 2 + bytes, 20));
+	bed__from_client(b, &p, ms, BED_FIN(2 + bytes, 28));
+	bed__from_server(b, &p, ms, BED_FIN(28, 3 + bytes));
+}
+
+Test(periodic, a_check_each_two_seconds_is_worth_knowing)
+{
+	const struct tl_finding *f;
+
+	for (unsigned i = 0; i < 30; i++)
+		check(i * 2000, i, 60);
+	bed__end(b);
+	f = bed__only(b, "traffic.periodic");
+	cr_assert_not_null(f);
+	cr_expect_eq(f->severity, TL_INFO);
+	cr_expect_float_eq(number(f, "period_ms"), 2000, 1);
+	cr_expect_float_eq(number(f, "connections_per_s"), 0.5, 0.01);
+	cr_expect_eq(f->count, 30);
+	cr_expect_eq(f->subject.server.port, 80);
+	cr_expect_eq(f->subject.client.port, 0);
+}
+
+Test(periodic, a_check_each_millisecond_is_the_one_warning)
+{
+	const struct tl_finding *f;
+
+	for (unsigned i = 0; i < 4000; i++)
+		check(i, i, 60);
+	bed__end(b);
+	f = bed__only(b, "traffic.periodic");
+	cr_assert_not_null(f);
+	cr_expect_eq(f->severity, TL_WARNING);
+	cr_expect_float_eq(number(f, "period_ms"), 1, 0.01);
+	cr_expect_float_eq(number(f, "connections_per_s"), 1000, 1);
+	cr_expect_float_eq(number(f, "share"), 1, 0.001);
+	cr_expect_eq(bed__detail(f, "packets"), 4000 * 7);
+	cr_expect_eq(bed__count(b, "traffic.", TL_WARNING), 1, "the talker's storm is calmed");
+	cr_expect_eq(bed__count(b, "traffic.top_talker", TL_INFO), 1);
+}
+
+Test(periodic, requests_in_one_connection_are_found)
+{
+	const struct bed_pair p = { "10.0.1.5", "10.0.2.10", 40000, 80 };
+	const struct tl_finding *f;
+
+	bed__from_client(b, &p, 0, BED_SYN(1));
+	bed__from_server(b, &p, 0, BED_SYNACK(7, 2));
+	bed__from_client(b, &p, 0, BED_ACK(2, 8));
+	for (unsigned i = 0; i < 40; i++) {
+		bed__from_client(b, &p, 10 + i * 500, BED_DATA(2 + i * 30, 8 + i * 10, 30));
+		bed__from_server(b, &p, 11 + i * 500, BED_DATA(8 + i * 10, 32 + i * 30, 10));
+	}
+	bed__end(b);
+	f = bed__only(b, "traffic.periodic");
+	cr_assert_not_null(f);
+	cr_expect_float_eq(number(f, "period_ms"), 500, 1);
+	cr_expect_eq(f->count, 39, "the first request belongs to its connection");
+}
+
+Test(periodic, nineteen_intervals_are_too_few)
+{
+	for (unsigned i = 0; i < 20; i++)
+		check(i * 2000, i, 60);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "traffic.periodic", TL_INFO), 0);
+}
+
+Test(periodic, chance_is_no_clock)
+{
+	uint64_t ms = 0;
+	uint32_t random = 1;
+
+	for (unsigned i = 0; i < 2000; i++) {
+		random = random * 1664525u + 1013904223u;
+		ms += 1 + (random >> 16) % 40;
+		check(ms, i, 60);
+	}
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "traffic.periodic", TL_INFO), 0);
+}
+
+Test(periodic, big_payload_is_no_check)
+{
+	for (unsigned i = 0; i < 60; i++)
+		check(i * 1000, i, 1400);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "traffic.periodic", TL_INFO), 0);
+}
+
+Test(periodic, who_asks_again_at_once_is_busy_and_no_clock)
+{
+	const struct bed_pair p = { "10.0.1.5", "10.0.2.10", 40000, 3306 };
+
+	for (unsigned i = 0; i < 400; i++) {
+		/* An answer takes 10 ms; the next request comes with it. */
+		bed__from_client(b, &p, i * 10, BED_DATA(2 + i * 30, 8 + i * 10, 30));
+		bed__from_server(b, &p, i * 10 + 10, BED_DATA(8 + i * 10, 32 + i * 30, 10));
+	}
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "traffic.periodic", TL_INFO), 0);
+}
+
+Test(periodic, copies_are_not_knocks)
+{
+	const struct bed_pair p = { "10.0.1.5", "10.0.2.10", 40000, 80 };
+	struct bed_tcp syn = BED_SYN(1);
+
+	bed__from_client(b, &p, 0, syn);
+	syn.is_copy = true;
+	for (unsigned i = 0; i < 40; i++)
+		bed__from_client(b, &p, 0, syn);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "traffic.periodic", TL_INFO), 0);
+}
+
+Test(periodic, live_and_file_say_the_same)
+{
+	struct bed *live = bed__start(true), *file = b;
+
+	for (unsigned i = 0; i < 30; i++)
+		check(i * 2000, i, 60);
+	bed__end(file);
+	b = live;
+	for (unsigned i = 0; i < 30; i++) {
+		check(i * 2000, i, 60);
+		bed__idle_until(b, i * 2000 + 1900);
+	}
+	bed__end(b);
+	cr_assert(bed__only(file, "traffic.periodic") && bed__only(live, "traffic.periodic"));
+	cr_expect(bed__same(bed__only(file, "traffic.periodic"),
+			    bed__only(live, "traffic.periodic")));
+	b = file;
+	bed__free(live);
+}
+
+/* --- the beat --------------------------------------------------------------------------------- */
+
+Test(periodic, one_late_check_does_not_hide_a_clock)
+{
+	struct tl_beat beat = { 0 };
+	double period_ns, variation;
+
+	for (uint64_t i = 1; i <= 40; i++)
+		tl_beat__knock(&beat, i * 1000000000 + (i == 20 ? 700000000 : 0));
+	cr_assert(tl_beat__is_even(&beat, &period_ns, &variation));
+	cr_expect_float_eq(period_ns, 1e9, 1);
+	cr_expect_lt(variation, 0.01);
+}
+
+Test(periodic, fast_beats_may_jitter_if_their_counts_are_even)
+{
+	struct tl_beat beat = { 0 };
+	const uint32_t even[TL_BEAT_SLOTS] = { 100, 99, 101, 100, 100, 98, 102, 100, 100, 100 };
+	const uint32_t odd[TL_BEAT_SLOTS] = { 80, 119, 101, 70, 130, 98, 122, 78, 90, 112 };
+	double period_ns, variation;
+	uint64_t at = 0;
+
+	for (uint64_t i = 0; i < 60; i++)
+		tl_beat__knock(&beat, at += i % 2 ? 1300000 : 700000);
+	cr_expect_not(tl_beat__is_even(&beat, &period_ns, &variation), "intervals alone");
+	for (int i = 0; i < 3; i++)
+		tl_beat__count(&beat, even);
+	cr_expect(tl_beat__is_even(&beat, &period_ns, &variation));
+	for (int i = 0; i < 3; i++)
+		tl_beat__count(&beat, odd);
+	cr_expect_not(tl_beat__is_even(&beat, &period_ns, &variation));
+}
