@@ -18,6 +18,12 @@
  * is over is counted.
  */
 #include "core/reset.h"
+#include "tapline/cursor.h"
+
+#define TLS_ALERT	     21
+#define TLS_HEADER_BYTES     5
+#define TLS_ALERT_BYTES	     7u
+#define TLS_ALERT_BYTES_MOST 64u /* encrypted */
 
 #define CUTS_MAX       4096u
 #define SERVICES       2048u /* a power of two */
@@ -45,6 +51,7 @@ enum flow_flag {
 	END_TOLD = 1u << 4, /* the server's, to its service */
 	DOWN_TOLD = 1u << 5,
 	HALF_OPEN = 1u << 6, /* the server repeats its SYN-ACK: connect.queue_overflow's */
+	SAW_ALERT = 1u << 7, /* of TLS: its sender closes, as with a FIN */
 };
 
 struct flow_state {
@@ -217,6 +224,20 @@ static void learn(const struct step *s)
 	peer->flight -= acked < peer->flight ? acked : peer->flight;
 }
 
+/* A record of its own, in the clear or not (RFC 5246, section 7.2); TLS 1.3 disguises it later on.
+ */
+static bool is_alert(const struct step *s)
+{
+	uint32_t bytes = s->layers->payload_bytes;
+	struct tl_cursor c = tl_cursor__init(s->packet->data, s->packet->caplen);
+
+	if (s->flow->app != TL_APP_TLS || bytes < TLS_ALERT_BYTES || bytes > TLS_ALERT_BYTES_MOST)
+		return false;
+	tl_cursor__skip(&c, s->layers->payload_offset);
+	return tl_cursor__u8(&c) == TLS_ALERT && tl_cursor__u8(&c) == 3 && tl_cursor__u8(&c) <= 4 &&
+	       tl_cursor__be16(&c) == bytes - TLS_HEADER_BYTES;
+}
+
 static void learn_data(const struct step *s)
 {
 	struct flow_state *fs = s->fs;
@@ -234,6 +255,8 @@ static void learn_data(const struct step *s)
 	side->data_seq = s->layers->seq;
 	side->data_bytes = s->layers->payload_bytes;
 	side->data_ack = s->layers->ack;
+	if (is_alert(s))
+		fs->flags |= SAW_ALERT;
 }
 
 /* It ACKs more than it had when it spoke last: its peer spoke since, though it was not seen. */
@@ -361,7 +384,7 @@ static void first_rst(const struct step *s)
 	r = &c->report;
 	c->side = s->side;
 	c->to_syn = fs->flags & SAW_SYN && !(fs->flags & (SAW_SYNACK | ESTABLISHED));
-	c->had_fin = fs->flags & SAW_FIN;
+	c->had_fin = fs->flags & (SAW_FIN | SAW_ALERT);
 	c->established = fs->flags & ESTABLISHED;
 	c->speaker = fs->speaker;
 	r->rst_ns = s->now_ns;
