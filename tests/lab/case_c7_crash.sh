@@ -13,6 +13,7 @@ lab_wants service.crash ".severity == \"error\" and .server.ip == \"$SERVER\" an
 # each of them is true of the same outage
 lab_also connect.refused '.server.port == 3306'
 lab_also tcp.reset '.server.port == 3306'
+lab_also app.no_response '.server.port == 3306 and .details.protocol == "mysql"'
 lab_watch
 for ((i = 0; i < 6; i++)); do
 	query "select sleep(60)" >/dev/null 2>&1 &
