@@ -11,7 +11,7 @@
 #include "tapline/decode.h"
 
 #define SAMPLE_ROOM  131072u
-#define PAYLOAD_SEEN 16u /* of packets without numbers of their own */
+#define PAYLOAD_SEEN 32u /* of packets without numbers of their own */
 #define DRIFT_MAX    200 /* ppm: no clock is worse */
 #define PAIRS_MIN    5u
 #define COPIES_NS    20000000ull
@@ -28,6 +28,7 @@ struct side {
 	struct sampled *at; /* owned */
 	uint32_t count;
 	uint64_t threshold;
+	bool by_body; /* nothing matched by whole prints: sequence numbers are not the same */
 };
 
 static int compare(const void *left, const void *right)
@@ -52,11 +53,15 @@ static void keep_below(struct side *s, uint64_t threshold)
 
 static void add(struct side *s, const struct print *p)
 {
+	uint64_t key = s->by_body ? p->by_body : p->whole;
+
+	if (!key)
+		return;
 	while (s->count == SAMPLE_ROOM && s->threshold > 1)
 		keep_below(s, s->threshold / 2);
-	if (p->whole >= s->threshold || s->count == SAMPLE_ROOM)
+	if (key >= s->threshold || s->count == SAMPLE_ROOM)
 		return;
-	s->at[s->count] = (struct sampled){ .whole = p->whole, .ts_ns = p->ts_ns, .ttl = p->ttl };
+	s->at[s->count] = (struct sampled){ .whole = key, .ts_ns = p->ts_ns, .ttl = p->ttl };
 	memcpy(s->at[s->count++].src, p->src, 16);
 }
 
@@ -94,8 +99,9 @@ static void note_packet(struct overview *o, uint32_t side, const struct tl_packe
 }
 
 static int read_side(const struct tl_compare_opts *opts, uint32_t side, struct overview *o,
-		     struct side *sample, struct tl_error *ret_error)
+		     struct side *sample)
 {
+	struct tl_error error;
 	struct reader *reader = malloc(sizeof(*reader));
 	const struct tl_packet *p;
 	struct print print;
@@ -103,14 +109,16 @@ static int read_side(const struct tl_compare_opts *opts, uint32_t side, struct o
 
 	if (!reader)
 		return -ENOMEM;
-	err = reader__open(reader, opts->path[side], ret_error);
+	err = reader__open(reader, opts->path[side], &error);
 	while (!err && (p = reader__next(reader))) {
 		struct tl_layers l;
 		uint32_t seen;
 
 		tl_decode(p, &l);
 		note_packet(o, side, p, &l);
-		seen = l.proto == PROTO_TCP || l.payload_caplen < PAYLOAD_SEEN ? 0 : PAYLOAD_SEEN;
+		seen = l.proto == PROTO_TCP && !sample->by_body ? 0 : PAYLOAD_SEEN;
+		if (l.payload_caplen < seen)
+			seen = 0;
 		if (print__take(p, &l, seen, &print))
 			add(sample, &print);
 	}
@@ -213,22 +221,45 @@ static int pair_up(struct side sides[2], struct overview *o, struct hosts *hosts
 	return n ? 0 : -ENOMEM;
 }
 
+static int take(const struct tl_compare_opts *opts, bool by_body, struct overview *o,
+		struct hosts *hosts)
+{
+	struct side sides[2] = { { .threshold = UINT64_MAX, .by_body = by_body },
+				 { .threshold = UINT64_MAX, .by_body = by_body } };
+	int err = 0;
+
+	memset(o, 0, sizeof(*o));
+	o->payload_limit = UINT32_MAX;
+	for (uint32_t i = 0; i < 2 && !err; i++) {
+		sides[i].at = malloc(SAMPLE_ROOM * sizeof(*sides[i].at));
+		err = sides[i].at ? read_side(opts, i, o, &sides[i]) : -ENOMEM;
+	}
+	if (!err)
+		err = pair_up(sides, o, hosts);
+	free(sides[0].at);
+	free(sides[1].at);
+	return err;
+}
+
 int sample__take(const struct tl_compare_opts *opts, struct tl_error *ret_error,
 		 struct overview *ret_overview, struct hosts *ret_hosts)
 {
-	struct side sides[2] = { { .threshold = UINT64_MAX }, { .threshold = UINT64_MAX } };
 	int err = 0;
 
-	memset(ret_overview, 0, sizeof(*ret_overview));
-	ret_overview->payload_limit = UINT32_MAX;
-	for (uint32_t i = 0; i < 2 && !err; i++) {
-		sides[i].at = malloc(SAMPLE_ROOM * sizeof(*sides[i].at));
-		err = sides[i].at ? read_side(opts, i, ret_overview, &sides[i], ret_error)
-				  : -ENOMEM;
+	/* What is wrong with a file is found, and said, here. */
+	for (int i = 0; i < 2 && !err; i++) {
+		struct reader *reader = malloc(sizeof(*reader));
+
+		err = reader ? reader__open(reader, opts->path[i], ret_error) : -ENOMEM;
+		if (!err)
+			reader__close(reader);
+		free(reader);
 	}
 	if (!err)
-		err = pair_up(sides, ret_overview, ret_hosts);
-	free(sides[0].at);
-	free(sides[1].at);
+		err = take(opts, false, ret_overview, ret_hosts);
+	if (!err && !ret_overview->has_clock) {
+		memset(ret_hosts, 0, sizeof(*ret_hosts));
+		err = take(opts, true, ret_overview, ret_hosts);
+	}
 	return err;
 }

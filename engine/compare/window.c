@@ -14,6 +14,7 @@
 /* Two copies of one packet are so close; a packet without a number of its own, closer. */
 #define COPY_NS	     20000000ull
 #define COPY_WEAK_NS 300000ull
+#define BODY_NS	     250000000ull
 
 struct list {
 	uint32_t first, last;
@@ -117,17 +118,28 @@ static void tell_match(struct window *w, const struct entry *x, const struct ent
 		w->opts.ops->matched(w->opts.ctx, y, x, how);
 }
 
-/* The counterpart of an entry that goes to limbo: the other side's oldest there with that key. */
+static bool is_near(uint64_t a, uint64_t b, uint64_t within_ns)
+{
+	return a > b ? a - b <= within_ns : b - a <= within_ns;
+}
+
+/*
+ * The counterpart of an entry that goes to limbo: the other side's oldest there with that key. The
+ * same payload comes again where an application says the same thing again, so without sequence
+ * numbers the two must be close.
+ */
 static uint32_t find_altered(const struct window *w, const struct entry *e, int which)
 {
 	uint64_t key = key_of(e, which);
+	uint64_t within_ns = which == 2 ? BODY_NS : w->opts.window_ns;
 	uint32_t i = key ? w->bucket[which][key & w->mask] : NONE;
 
-	while (i) {
+	for (uint32_t step = 0; i && step < 2 * CHAIN_STEPS; step++) {
 		const struct entry *other = &w->entry[i];
 
 		if (other->side != e->side && key_of(other, which) == key &&
-		    other->print.proto == e->print.proto)
+		    other->print.proto == e->print.proto &&
+		    is_near(other->common_ns, e->common_ns, within_ns))
 			return i;
 		i = other->chain[which];
 	}
@@ -209,11 +221,6 @@ static uint32_t take_free(struct window *w)
 }
 
 /* --- adding ----------------------------------------------------------------------------------- */
-
-static bool is_near(uint64_t a, uint64_t b, uint64_t within_ns)
-{
-	return a > b ? a - b <= within_ns : b - a <= within_ns;
-}
 
 /*
  * Looks at all with the same print: the other side's oldest that waits; among equals, one with the
