@@ -448,7 +448,7 @@ static void on_event(void *ctx, const struct tl_tls_event *e)
 		on_alert(s, e->level, e->alert);
 		break;
 	default:
-		if (s->side == TLS_SERVER && !(s->h->progress & TLS_SERVER_SPOKE)) {
+		if (s->side == TLS_SERVER && !(s->h->progress & (TLS_SERVER_SPOKE | TLS_LOST))) {
 			s->h->report.failure = TLS_FAILURE_NOT_TLS;
 			tls_handshake__prove(s, TLS_SAW_NO_TLS, 0);
 		} else {
@@ -466,6 +466,9 @@ void tls_handshake__on_chunk(void *ctx, const struct tl_chunk *chunk)
 	/* What came before its turn is told of with the packet that it came in. */
 	s->ts_ns = chunk->ts_ns;
 	s->frame = chunk->frame;
+	/* What follows upon a hole where a record should begin may look like anything. */
+	if (chunk->hole_bytes > tls->record_left)
+		s->h->progress |= TLS_LOST;
 	tl_tls_stream__skip(tls, chunk->hole_bytes, &sink);
 	tl_tls_stream__feed(tls, chunk->data, chunk->bytes, &sink);
 	tl_tls_stream__skip(tls, chunk->cut_bytes, &sink);

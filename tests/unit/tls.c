@@ -472,6 +472,20 @@ Test(tls, chain_of_which_the_capture_missed_a_part_is_not_judged)
 	cr_expect_eq(bed__count(b, "tls.", TL_INFO), 0);
 }
 
+Test(tls, flight_whose_beginning_the_capture_missed_is_no_other_protocol)
+{
+	struct tls_certificate leaf = leaf_of("Corp CA");
+	struct talk t = talk__open(b, &pair, 0);
+
+	say_hello(&t, 5, 0x0303);
+	t.next[TALK_SERVER] += 300;
+	say_flight(&t, 10, &leaf, NULL);
+	say_finished(&t, 15);
+	talk__close(&t, 5000);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "tls.", TL_INFO), 0);
+}
+
 Test(tls, expired_certificate)
 {
 	struct tls_certificate leaf = leaf_of("Corp CA");
