@@ -19,20 +19,23 @@
 
 uint16_t tl_checksum__fold(const uint8_t *bytes, size_t count, uint64_t sum)
 {
-	size_t words = count / 8;
-	uint64_t low = 0, high = 0, tail = 0;
+	unsigned __int128 even = 0, odd = 0;
+	uint64_t v[2], low;
 
-	for (size_t i = 0; i < words; i++) {
-		uint64_t v;
-
-		memcpy(&v, bytes + 8 * i, 8);
-		low += (uint32_t)v;
-		high += v >> 32;
+	for (; count >= 16; count -= 16, bytes += 16) {
+		memcpy(v, bytes, 16);
+		even += v[0];
+		odd += v[1];
 	}
-	if (count % 8)
-		memcpy(&tail, bytes + 8 * words, count % 8);
-	sum += (tail & 0xffffffffu) + (tail >> 32);
-	sum += (low & 0xffffffffu) + (low >> 32) + (high & 0xffffffffu) + (high >> 32);
+	v[0] = v[1] = 0;
+	if (count)
+		memcpy(v, bytes, count);
+	even += odd;
+	even += v[0];
+	even += v[1];
+	/* 2^64 is 1 in sums of 16 bits that wrap around: carries may be added at any place. */
+	low = (uint64_t)even;
+	sum += (low & 0xffffffffu) + (low >> 32) + (uint64_t)(even >> 64);
 	while (sum >> 16)
 		sum = (sum & 0xffffu) + (sum >> 16);
 	return (uint16_t)sum;

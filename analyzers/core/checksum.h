@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Is a transport checksum right? For every packet, so fast: 32 bits at a time in two sums that the
- * compiler makes vectors of. Pure functions; any thread.
+ * Is a transport checksum right? For every packet, so fast: 64 bits at a time, carries beside them.
+ * Pure functions; any thread.
  */
 #ifndef TAPLINE_ANALYZERS_CHECKSUM_H
 #define TAPLINE_ANALYZERS_CHECKSUM_H
