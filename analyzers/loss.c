@@ -63,7 +63,7 @@ struct worker {
 	uint32_t dirty;
 	struct loss_totals pack;
 	struct ill ill[ILL_MAX];
-	struct path path[SETS][WAYS];
+	struct path path[SETS * WAYS];
 };
 
 /* One packet on its way through. */
@@ -148,7 +148,7 @@ static struct path *path_find(struct worker *w, const struct tl_subject *subject
 	uint32_t use;
 
 	hash = tl_text__hash(hash, subject->server.ip, 16);
-	set = p = w->path[hash & (SETS - 1)];
+	set = p = &w->path[(hash & (SETS - 1)) * WAYS];
 	for (uint32_t i = 0; i < WAYS; i++) {
 		if (is_path(&set[i], subject))
 			return &set[i];
@@ -166,13 +166,13 @@ static struct path *path_of(const struct step *s)
 {
 	struct worker *w = s->w;
 	struct flow_state *fs = s->fs;
-	struct path *p = fs->path ? &w->path[0][fs->path - 1] : NULL;
+	struct path *p = fs->path ? &w->path[fs->path - 1] : NULL;
 
 	if (!p || p->use != fs->path_use) {
 		struct tl_subject subject = tl_subject__of_flow(s->flow, s->flow->client);
 
 		p = path_find(w, &subject, s->now_ns);
-		fs->path = (uint32_t)(p - w->path[0]) + 1;
+		fs->path = (uint32_t)(p - w->path) + 1;
 		fs->path_use = p->use;
 	}
 	w->dirty += !p->is_dirty;
@@ -401,7 +401,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 static void tell_all(struct worker *w, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < SETS * WAYS && w->dirty; i++)
-		tell(w, &w->path[i / WAYS][i % WAYS], now_ns);
+		tell(w, &w->path[i], now_ns);
 	pack_send(w, now_ns);
 }
 
