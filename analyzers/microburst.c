@@ -272,7 +272,7 @@ struct judge {
 	struct peak proof[PROOFS];
 	uint32_t proof_count;
 	struct tl_endpoint sender, receiver;
-	uint64_t losses;
+	uint64_t losses, losses_elsewhere;
 	struct {
 		uint64_t frame, ns;
 	} loss[PROOFS];
@@ -289,10 +289,16 @@ static int judge_init(void *state, const struct tl_analyzer_judge *view)
 	return 0;
 }
 
+/* Losses all along, of which the bursts have their share, have another cause (tcp.loss). */
+static bool hurts_someone(const struct judge *j)
+{
+	return j->losses >= LOSSES_MIN && j->losses > j->losses_elsewhere;
+}
+
 static void word(const struct judge *j, struct tl_finding *f)
 {
 	char sender[TL_TEXT_IP];
-	bool hurts = j->losses >= LOSSES_MIN;
+	bool hurts = hurts_someone(j);
 
 	tl_finding__summary(
 		f,
@@ -354,8 +360,8 @@ static void tell(struct judge *j)
 	if (!j->proof_count)
 		return;
 	f = tl_findings__begin(j->view.findings, "traffic.microburst", "", 0, &is_new);
-	f->severity = j->losses >= LOSSES_MIN ? TL_WARNING : TL_INFO;
-	f->confidence = j->losses >= LOSSES_MIN ? 0.8 : 0.95;
+	f->severity = hurts_someone(j) ? TL_WARNING : TL_INFO;
+	f->confidence = hurts_someone(j) ? 0.8 : 0.95;
 	f->first_ns = j->first_ns;
 	f->last_ns = j->last_ns;
 	f->count = j->bursts;
@@ -364,7 +370,7 @@ static void tell(struct judge *j)
 	word(j, f);
 	proofs(j, f);
 	f->counter_evidence_count = 0;
-	if (j->losses >= LOSSES_MIN && tl_facts__capture_drops(j->view.facts))
+	if (hurts_someone(j) && tl_facts__capture_drops(j->view.facts))
 		tl_finding__counter_evidence(f, 0, j->last_ns,
 					     "the capture itself dropped packets");
 	tl_finding__detail_f64(f, "peak_bps", j->peak_bps);
@@ -457,8 +463,10 @@ static bool blame(struct judge *j)
 	for (uint32_t i = 0; i < j->waiting_count; i++) {
 		const struct loss *loss = &j->waiting[i];
 
-		if (!is_in_burst(j, loss->original_ns))
+		if (!is_in_burst(j, loss->original_ns)) {
+			j->losses_elsewhere++;
 			continue;
+		}
 		if (j->losses < PROOFS) {
 			j->loss[j->losses].frame = loss->frame;
 			j->loss[j->losses].ns = loss->ns;
@@ -476,7 +484,7 @@ static void close_second(struct judge *j)
 {
 	double mean = mean_bps(j);
 	uint64_t bytes = 0;
-	bool found = false;
+	bool found = false, hurt = hurts_someone(j), grew;
 
 	/* The shortest windows first: what they show need not be told of longer ones. */
 	for (uint32_t i = 0; i < SCALES && !found; i++)
@@ -486,7 +494,11 @@ static void close_second(struct judge *j)
 		if (j->proof_count < PROOFS)
 			j->proof[j->proof_count++] = j->peak;
 	}
-	if (blame(j) || found)
+	grew = blame(j);
+	/* What is settled is not told again. */
+	if (grew || found ||
+	    (hurt != hurts_someone(j) &&
+	     j->second * TL_NS_PER_SEC < j->last_ns + TL_FINDING_QUIET_NS))
 		tell(j);
 	for (uint32_t i = 0; i < SLOTS; i++)
 		bytes += j->bytes[i];
