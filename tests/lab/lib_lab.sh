@@ -335,7 +335,7 @@ lab_judge() { # [SECONDS to go on watching]
 	for i in "${!LAB_KINDS[@]}"; do
 		judge_wanted "$i" "$silent"
 	done
-	[ ${#LAB_KINDS[@]} -gt 0 ] || table_line - - - "$silent" -
+	[ ${#LAB_KINDS[@]} -gt 0 ] || [ "$LAB_AFTER" != : ] || table_line - - - "$silent" -
 	is "display filters select the evidence" "$(filters_fail)" ""
 	is "a capture_quality record closes it" "$(tail -n 1 "$WORK/file.json" | jq -r .type)" \
 		capture_quality
