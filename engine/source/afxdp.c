@@ -24,6 +24,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "afxdp.h"
@@ -33,7 +34,10 @@
 
 #define MODE_BYTES     128
 #define FRAMES_DEFAULT 65536u /* 256 MiB: 4 ms of a 10 Gbit/s link's smallest packets */
-#define FRAMES_MIN     512u
+#define FRAMES_MIN     2048u
+#define FRAMES_LEAST   512u /* where no more memory may be locked */
+#define CLOSING_NS     30000000
+#define CLOSING_TRIES  20
 #define FRAMES_MAX     (1u << 19)
 
 /* --- operations ---------------------------------------------------------------------------- */
@@ -412,6 +416,22 @@ static int try_queues(struct afxdp_group *g, const struct tl_source_live_opts *o
 	return err;
 }
 
+/* The same again: what was closed the kernel takes off its queue, and off the limit, later. */
+static int try_queues_again(struct afxdp_group *g, const struct tl_source_live_opts *opts,
+			    uint32_t *ret_failed)
+{
+	const struct timespec pause = { .tv_nsec = CLOSING_NS };
+	int err = try_queues(g, opts, ret_failed);
+
+	for (int i = 0; i < CLOSING_TRIES &&
+			(err == -EBUSY || (err == -ENOBUFS && g->frame_count <= FRAMES_LEAST));
+	     i++) {
+		nanosleep(&pause, NULL);
+		err = try_queues(g, opts, ret_failed);
+	}
+	return err;
+}
+
 /* With fewer frames where there is no memory for them, unless they were asked for. */
 static int create_queues(struct afxdp_group *g, const struct tl_source_live_opts *opts,
 			 struct tl_error *ret_error)
@@ -422,12 +442,12 @@ static int create_queues(struct afxdp_group *g, const struct tl_source_live_opts
 
 	if (err == -ENOBUFS) {
 		raise_lock_limit();
-		err = try_queues(g, opts, &failed);
+		err = try_queues_again(g, opts, &failed);
 	}
 	while ((err == -ENOBUFS || err == -ENOMEM) && !opts->buffer_bytes &&
-	       g->frame_count > FRAMES_MIN) {
+	       g->frame_count > FRAMES_LEAST) {
 		g->frame_count /= 2;
-		err = try_queues(g, opts, &failed);
+		err = try_queues_again(g, opts, &failed);
 	}
 	for (uint32_t i = 0; i < g->queue_count && !err; i++)
 		afxdp_queue__prepare_spares(&g->queues[i]);

@@ -48,20 +48,20 @@
 #define AFXDP_SPARES	   4u  /* re-openings that need no capability */
 #define AFXDP_SOURCES_MAX  64u /* of one interface */
 
-/* Memory as it is registered with a socket. */
+/* Memory as it is registered with a socket. libxdp keeps the rings' addresses: it never moves. */
 struct afxdp_memory {
-	struct xsk_umem *umem; /* owned; NULL: none */
+	struct xsk_umem *umem; /* owned */
 	struct xsk_ring_prod fill;
 	struct xsk_ring_cons completion; /* unused: nothing is sent */
 };
 
 struct afxdp_queue {
-	struct afxdp_memory memory;
+	struct afxdp_memory *memory; /* owned; NULL: the interface is gone */
 	struct xsk_ring_cons rx;
 	struct xsk_socket *xsk; /* owned; NULL: the interface is gone */
 	uint8_t *area;		/* owned: frame_count frames */
 	uint8_t *is_out;	/* owned: of each frame, whether the reader has it */
-	struct afxdp_memory spares[AFXDP_SPARES]; /* of the same area, for the next sockets */
+	struct afxdp_memory *spares[AFXDP_SPARES]; /* of the same area, for the next sockets */
 	uint32_t frame_count;
 	uint32_t index;	 /* receive queue of the interface */
 	uint32_t source; /* whose it is */

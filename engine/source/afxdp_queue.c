@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
@@ -42,30 +43,35 @@ static int quiet(enum libxdp_print_level level, const char *format, va_list args
 	return 0;
 }
 
-static int create_umem(const struct afxdp_queue *q, struct afxdp_memory *ret_memory)
+static int create_umem(const struct afxdp_queue *q, struct afxdp_memory **ret_memory)
 {
-	struct afxdp_memory memory = { 0 };
 	const struct xsk_umem_config config = {
 		.fill_size = q->frame_count,
 		.comp_size = 64,
 		.frame_size = AFXDP_FRAME_BYTES,
 		.frame_headroom = 0,
 	};
+	struct afxdp_memory *memory = calloc(1, sizeof(*memory));
+	int err;
 
-	int err = xsk_umem__create(&memory.umem, q->area,
-				   (uint64_t)q->frame_count * AFXDP_FRAME_BYTES, &memory.fill,
-				   &memory.completion, &config);
-
-	if (!err)
+	if (!memory)
+		return -ENOMEM;
+	err = xsk_umem__create(&memory->umem, q->area, (uint64_t)q->frame_count * AFXDP_FRAME_BYTES,
+			       &memory->fill, &memory->completion, &config);
+	if (err)
+		free(memory);
+	else
 		*ret_memory = memory;
 	return err;
 }
 
-static void delete_umem(struct afxdp_memory *memory)
+static void delete_umem(struct afxdp_memory **memory)
 {
-	if (memory->umem)
-		xsk_umem__delete(memory->umem);
-	memset(memory, 0, sizeof(*memory));
+	if (!*memory)
+		return;
+	xsk_umem__delete((*memory)->umem);
+	free(*memory);
+	*memory = NULL;
 }
 
 /* Zero copy where the driver has it, else the kernel copies; packets of several frames if it can.
@@ -82,7 +88,7 @@ static int create_socket(struct afxdp_queue *q)
 
 	if (q->is_generic)
 		config.bind_flags |= XDP_COPY;
-	err = xsk_socket__create(&q->xsk, q->interface, q->index, q->memory.umem, &q->rx, NULL,
+	err = xsk_socket__create(&q->xsk, q->interface, q->index, q->memory->umem, &q->rx, NULL,
 				 &config);
 	if (err != -EINVAL && err != -EOPNOTSUPP)
 		return err;
@@ -91,7 +97,7 @@ static int create_socket(struct afxdp_queue *q)
 	delete_umem(&q->memory);
 	if (create_umem(q, &q->memory))
 		return -ENOMEM;
-	return xsk_socket__create(&q->xsk, q->interface, q->index, q->memory.umem, &q->rx, NULL,
+	return xsk_socket__create(&q->xsk, q->interface, q->index, q->memory->umem, &q->rx, NULL,
 				  &config);
 }
 
@@ -119,7 +125,7 @@ static bool is_zero_copy(const struct afxdp_queue *q)
 static int open_socket(struct afxdp_queue *q)
 {
 	libxdp_print_fn_t printer = libxdp_set_print(quiet); /* a library does not print */
-	int err = q->memory.umem ? 0 : create_umem(q, &q->memory);
+	int err = q->memory ? 0 : create_umem(q, &q->memory);
 
 	if (!err)
 		err = create_socket(q);
@@ -154,6 +160,9 @@ int afxdp_queue__create(struct afxdp_queue *q, const struct afxdp_queue_opts *op
 	q->is_busy_polled = opts->busy_poll;
 	q->jumbo = AFXDP_NO_JUMBO;
 	q->area = tl_topology__alloc((size_t)q->frame_count * AFXDP_FRAME_BYTES, opts->numa_node);
+	/* the kernel pins single pages, and looking for huge ones can take it a second */
+	if (q->area)
+		(void)madvise(q->area, (size_t)q->frame_count * AFXDP_FRAME_BYTES, MADV_NOHUGEPAGE);
 	q->is_out = calloc(q->frame_count, 1);
 	if (q->area && q->is_out)
 		err = open_socket(q);
@@ -167,7 +176,7 @@ void afxdp_queue__prepare_spares(struct afxdp_queue *q)
 	libxdp_print_fn_t printer = libxdp_set_print(quiet);
 
 	for (uint32_t i = 0; i < AFXDP_SPARES; i++)
-		if (!q->spares[i].umem && create_umem(q, &q->spares[i]))
+		if (!q->spares[i] && create_umem(q, &q->spares[i]))
 			break;
 	libxdp_set_print(printer);
 }
@@ -190,9 +199,9 @@ static void close_socket(struct afxdp_queue *q)
 int afxdp_queue__reopen(struct afxdp_queue *q)
 {
 	close_socket(q);
-	for (uint32_t i = 0; i < AFXDP_SPARES && !q->memory.umem; i++) {
+	for (uint32_t i = 0; i < AFXDP_SPARES && !q->memory; i++) {
 		q->memory = q->spares[i];
-		memset(&q->spares[i], 0, sizeof(q->spares[i]));
+		q->spares[i] = NULL;
 	}
 	return open_socket(q);
 }
@@ -237,9 +246,9 @@ void afxdp_queue__refill(struct afxdp_queue *q, uint64_t addr)
 	if (!q->xsk) /* offered when there is a socket again */
 		return;
 	/* cannot fail: the ring has room for all frames */
-	if (xsk_ring_prod__reserve(&q->memory.fill, 1, &at) != 1)
+	if (xsk_ring_prod__reserve(&q->memory->fill, 1, &at) != 1)
 		return;
-	*xsk_ring_prod__fill_addr(&q->memory.fill, at) = addr & ~(uint64_t)(AFXDP_FRAME_BYTES - 1);
+	*xsk_ring_prod__fill_addr(&q->memory->fill, at) = addr & ~(uint64_t)(AFXDP_FRAME_BYTES - 1);
 	q->refilled++;
 }
 
@@ -255,9 +264,9 @@ void afxdp_queue__submit(struct afxdp_queue *q)
 		tl_store_release(q->rx.consumer, read);
 	if (!q->refilled)
 		return;
-	xsk_ring_prod__submit(&q->memory.fill, q->refilled);
+	xsk_ring_prod__submit(&q->memory->fill, q->refilled);
 	q->refilled = 0;
-	if (xsk_ring_prod__needs_wakeup(&q->memory.fill))
+	if (xsk_ring_prod__needs_wakeup(&q->memory->fill))
 		(void)recvfrom(xsk_socket__fd(q->xsk), NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
@@ -267,8 +276,8 @@ int afxdp_queue__fill_percent(const struct afxdp_queue *q)
 
 	if (!q->xsk)
 		return 0;
-	offered =
-		tl_load_relaxed(q->memory.fill.producer) - tl_load_relaxed(q->memory.fill.consumer);
+	offered = tl_load_relaxed(q->memory->fill.producer) -
+		  tl_load_relaxed(q->memory->fill.consumer);
 	if (offered > q->frame_count)
 		offered = q->frame_count;
 	return (int)(100ull * (q->frame_count - offered) / q->frame_count);

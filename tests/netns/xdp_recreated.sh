@@ -43,18 +43,20 @@ for workers in 1 2; do
 		sleep 0.3
 		generate 0 -n 5000 -r 50000 --flows 50 --first 5000
 		sleep 0.3
-		for first in 10000 15000; do
+		# without capabilities, once: the memory of one more socket was registered before
+		for first in 10000 ${user:-15000}; do
+			[ "$first" = "$user" ] && break
 			remake
 			wait_back
 			fact "$name: captures again within 1 s (${BACK_MS} ms)" [ "$BACK_MS" -le 1000 ]
-			generate 0 -n 5000 -r 50000 --flows 50 --first $first
+			generate 0 -n 5000 -r 50000 --flows 50 --first "$first"
 			sleep 0.3
 		done
 		fact "$name: promiscuous again" \
 			sh -c "ip -n $ns -d link show span0 | grep -q 'promiscuity [1-9]'"
 		capture_stop
 		is "$name: exit code" "$CAPTURE_RC" 0
-		frames_exact "$name: every frame once" --by-flow -e 0=20000 "$WORK/a.pcapng"
+		frames_exact "$name: every frame once" --by-flow -e "0=$SENT" "$WORK/a.pcapng"
 		summary_closes "$name" "$WORK/a.json" "$SENT"
 		fact "$name: the summary tells of it" \
 			jq -e '[.notes[] | select(test("span0 came back"))] | length > 0' "$WORK/a.json"
