@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/if_link.h>
+#include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,7 +75,7 @@ static void tell_offload(const struct offload *offload, struct check_report *rep
 }
 
 /* One that makes packets which never were on the wire. */
-static void check_merging(const char *name, const struct offload *offload,
+static void check_merging(const struct tl_link_info *link, const struct offload *offload,
 			  struct check_report *report)
 {
 	char command[96];
@@ -86,11 +87,14 @@ static void check_merging(const char *name, const struct offload *offload,
 		report->ready = false;
 		check_report__advise(report, "",
 				     "%s cannot be turned off: packets would be recorded that were "
-				     "not on the wire",
-				     offload->key);
+				     "not on the wire%s",
+				     offload->key,
+				     strcmp(link->driver, "virtio_net")
+					     ? ""
+					     : "; the hypervisor sets it (guest_tso4, guest_tso6)");
 		return;
 	}
-	snprintf(command, sizeof(command), "ethtool -K %s %s off", name, offload->option);
+	snprintf(command, sizeof(command), "ethtool -K %s %s off", link->name, offload->option);
 	check_report__advise(
 		report, command,
 		"%s merges packets: a capture turns it off and puts it back at its end "
@@ -109,7 +113,7 @@ static void check_offloads(const struct tl_link_info *link, struct check_report 
 	const struct offload rx_vlan = { "rx_vlan", "rxvlan", link->rx_vlan, link->rx_vlan_fixed };
 
 	for (size_t i = 0; i < sizeof(merging) / sizeof(merging[0]); i++)
-		check_merging(link->name, &merging[i], report);
+		check_merging(link, &merging[i], report);
 	tell_offload(&rx_vlan, report);
 	check_report__yes_no(report, "hardware_timestamps", link->hw_timestamps);
 }
@@ -157,7 +161,9 @@ static void check_xdp(const struct tl_link_info *link, struct check_report *repo
 	static const char *const attached[] = { "none", "native", "generic", "offloaded",
 						"several" };
 	bool may_load = check__may_load_programs();
+	char off[64];
 
+	snprintf(off, sizeof(off), "ip link set dev %s xdp off", link->name);
 	check_report__text(report, "xdp", "%s",
 			   !may_load		   ? "not possible: kernel programs are not allowed"
 			   : link->xdp_native == 2 ? "native, zero copy"
@@ -171,40 +177,83 @@ static void check_xdp(const struct tl_link_info *link, struct check_report *repo
 		check_report__text(report, "xdp_attached", "none");
 	if (link->xdp_attached)
 		check_report__advise(
-			report, "",
+			report, off,
 			"XDP program %d is attached: it sees packets first, and what it "
 			"drops or redirects is not captured",
 			link->xdp_attached);
 }
 
-static void check_mode(const struct tl_link_info *link, struct check_report *report)
+typedef int create_fn(const struct tl_source_live_opts *, struct tl_error *, char *,
+		      struct tl_source **);
+
+/* Opens it as a capture would, and closes it again. */
+static int try_mode(const char *name, create_fn *create, char ret_mode[128],
+		    struct tl_error *ret_error)
 {
-	struct tl_source_live_opts opts = {
-		.interface = link->name,
+	const struct tl_source_live_opts opts = {
+		.interface = name,
 		.queue_count = 1,
 		.buffer_bytes = 1 << 20,
 		.numa_node = -1,
 	};
-	struct tl_source *source;
-	struct tl_error error = { "" };
-	char mode[128] = "";
-	int err = tl_source_afpacket__create(&opts, &error, mode, &source);
+	struct tl_source *sources[1];
+	int err = create(&opts, ret_error, ret_mode, sources);
 
+	if (!err)
+		tl_source__destroy(sources[0]);
+	return err;
+}
+
+/* AF_XDP is not tried: for a moment it would take packets away from who is capturing. */
+static void check_mode(const struct tl_link_info *link, struct check_report *report)
+{
+	struct tl_error error = { "" };
+	char mode[128] = "", why[TL_WHY_BYTES];
+	int err;
+
+	if (check__may_load_programs() && tl_source_afxdp__suits(link->name, why)) {
+		check_report__text(report, "mode", "afxdp (%s)",
+				   link->xdp_native == 2 ? "zero copy" : "with a copy");
+		check_report__text(report, "why", "%s",
+				   "the fastest here: nobody else uses the interface");
+		return;
+	}
+	err = try_mode(link->name, tl_source_afpacket__create, mode, &error);
 	if (err) {
 		report->ready = false;
 		check_report__text(report, "mode", "none: %s", error.what);
 		check_report__advise(report, "", "%s", error.what);
 		return;
 	}
-	tl_source__destroy(source);
 	check_report__text(report, "mode", "afpacket (TPACKET_V3, %s)",
 			   strstr(mode, "user space") ? "filter in user space"
 						      : "filter as an eBPF program");
 	check_report__text(report, "why", "%s",
 			   check__may_load_programs()
-				   ? "works on every driver; sampling, --headers-only and --cutoff "
-				     "choose afxdp, and --backend afxdp asks for it"
+				   ? why
 				   : "kernel programs are not allowed, which afxdp needs");
+}
+
+/* What --sample, --sample-flows, --headers-only and --cutoff would find. */
+static void check_reducing(const struct tl_link_info *link, struct check_report *report)
+{
+	char why[TL_WHY_BYTES];
+
+	if (!check__may_load_programs())
+		check_report__text(report, "sampling",
+				   "not possible: kernel programs are not allowed");
+	else if (link->linktype != TL_LINKTYPE_ETHERNET || link->arp_type == ARPHRD_LOOPBACK)
+		check_report__text(report, "sampling", "not possible: %s is not Ethernet",
+				   link->name);
+	else if (link->xdp_attached)
+		check_report__text(report, "sampling", "not possible: XDP program %d is attached",
+				   link->xdp_attached);
+	else if (!tl_source__is_mirror_port(link->name, why))
+		check_report__text(report, "sampling",
+				   "not possible: %s, and would not see what is left out", why);
+	else
+		check_report__text(report, "sampling", "in the kernel (%s XDP)",
+				   link->xdp_native > 0 ? "native" : "generic");
 }
 
 int check__link(const char *name, struct check_report *report)
@@ -221,5 +270,6 @@ int check__link(const char *name, struct check_report *report)
 	check_placement(&link, report);
 	check_xdp(&link, report);
 	check_mode(&link, report);
+	check_reducing(&link, report);
 	return 0;
 }
