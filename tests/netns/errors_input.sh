@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Each wrong call or input gets one line that says what, on what; the exit code tells which.
+# may run beside others
 . "$(dirname "$0")/lib_common.sh"
 test_begin "bad input gets one line and the right exit code"
 link_up 1

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What a filter keeps of a file is what tcpdump keeps, to the byte and the time.
+# may run beside others
 . "$(dirname "$0")/lib_common.sh"
 . "$(dirname "$0")/lib_filters.sh"
 test_begin "filters over a file keep what tcpdump keeps"

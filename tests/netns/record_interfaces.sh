@@ -21,10 +21,9 @@ is "two interface descriptions" \
 	"$("$HELPERS/helper_framecheck" "$WORK/a.pcapng" | jq .interfaces)" 2
 is "statistics close both" \
 	"$("$HELPERS/helper_framecheck" "$WORK/a.pcapng" | jq .interfaces_open)" 0
-for i in 0 1; do
-	is "tshark counts the frames of span$i" \
-		"$(tshark -nr "$WORK/a.pcapng" -Y "frame.interface_name == \"span$i\"" \
-			-T fields -e frame.number | wc -l)" "$half"
-done
+# Ethernet is not taken apart: it is the file's interfaces that are asked for
+is "tshark counts the frames of both" "$(tshark --disable-protocol eth_withoutfcs \
+	-nr "$WORK/a.pcapng" -T fields -e frame.interface_name 2>/dev/null |
+	sort | uniq -c | awk '{ print $2, $1 }' | tr '\n' ' ')" "span0 $half span1 $half "
 opens "$WORK/a.pcapng"
 test_end

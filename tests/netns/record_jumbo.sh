@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Frames up to 9018 bytes, whole; and a snap length that keeps the wire length.
+# may run beside others: what is sent fits the ring
 . "$(dirname "$0")/lib_common.sh"
 test_begin "jumbo frames are recorded whole, a snap length keeps the length on the wire"
 link_up 1

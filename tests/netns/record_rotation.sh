@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Rotation loses nothing: the files together hold every frame once, and each opens by itself.
+# may run beside others: what is sent fits the ring
 . "$(dirname "$0")/lib_common.sh"
 test_begin "rotated files together hold every frame exactly once"
 link_up 1
@@ -8,7 +9,7 @@ link_up 1
 in_order() { # FILES… -> the same, oldest first
 	local file
 	for file; do
-		echo "$(tshark -nr "$file" -c 1 -T fields -e frame.time_epoch 2>/dev/null) $file"
+		echo "$("$HELPERS/helper_framedump" "$file" | head -n 1 | cut -d' ' -f1) $file"
 	done | sort -n | cut -d' ' -f2
 }
 

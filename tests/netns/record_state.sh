@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What a capture changes at an interface is as before when it ends, whichever way it ends.
+# may run beside others
 . "$(dirname "$0")/lib_common.sh"
 test_begin "offloads, promiscuous mode and XDP programs are as before at the end"
 link_up 1
