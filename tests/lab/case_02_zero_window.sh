@@ -13,7 +13,7 @@ fact "rows" query "create table row (t text) engine=aria; insert into row select
 	from seq_1_to_800;" # a result that fits no receive buffer
 lab_watch
 fact "a small query" query "select 1"
-lab_spawn reader client mariadb --no-defaults --skip-ssl --quick -h $SERVER -u lab -plab -N \
+lab_spawn reader client mariadb --no-defaults --skip-ssl --quick -h "$SERVER" -u lab -plab -N \
 	-e "select t from row" shop
 reader=$RET_PID
 sleep 0.15

@@ -16,7 +16,7 @@ nginx_up 80
 echo 0 >"$WORK/delay"
 lab_spawn health server python3 "$PROGRAMS/slow_http.py" 9002 "$WORK/delay"
 lab_ready health listens server 9002
-lab_spawn balancer server python3 "$PROGRAMS/balancer.py" $SERVER 8080 9001 9002 0.1
+lab_spawn balancer server python3 "$PROGRAMS/balancer.py" "$SERVER" 8080 9001 9002 0.1
 lab_ready balancer listens server 8080
 lab_wants tcp.reset ".severity != \"info\" and .server.port == 8080 and
 	.details.sender == \"server\" and .details.phase == \"transfer\" and

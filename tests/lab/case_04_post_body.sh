@@ -34,6 +34,6 @@ for ((i = 0; i < 3; i++)); do
 done >"$WORK/codes"
 is "large POSTs are refused" "$(sort "$WORK/codes" | uniq -c | tr -s ' ')" " 3 413"
 fact "the application sends less than it declares" bed_exec client \
-	python3 "$PROGRAMS/short_post.py" $SERVER 8080 /api/user 512
+	python3 "$PROGRAMS/short_post.py" "$SERVER" 8080 /api/user 512
 fact "GETs work" fetch "http://$SERVER:8080/"
 lab_judge 3

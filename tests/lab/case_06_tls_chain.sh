@@ -36,7 +36,7 @@ for i in 1 2 3; do
 	sleep 0.3
 done
 # who has the intermediate from elsewhere gets through: "some clients"
-fact "s_client with the intermediate" bed_exec client openssl s_client -connect $SERVER:8443 \
+fact "s_client with the intermediate" bed_exec client openssl s_client -connect "$SERVER":8443 \
 	-servername shop.example -CAfile "$WORK/tls/root.pem" -verify_return_error -brief \
 	-partial_chain -verifyCAfile <(cat "$WORK/tls/mid.pem" "$WORK/tls/root.pem")
 lab_judge

@@ -13,6 +13,6 @@ lab_wants tcp.port_reuse ".severity != \"info\" and .client.port == 8081 and
 lab_watch
 fact "other clients" fetch "http://$SERVER:9090/page"
 fact "calls from one port, 2 of them after a crash" bed_exec client \
-	python3 "$PROGRAMS/reuse_port.py" $SERVER 9090 8081
+	python3 "$PROGRAMS/reuse_port.py" "$SERVER" 9090 8081
 fact "other clients" fetch "http://$SERVER:9090/page"
 lab_judge

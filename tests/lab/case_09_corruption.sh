@@ -13,8 +13,8 @@ compared() { # JQ -> of the records of compare
 }
 clang -O2 -g -target bpf -I"/usr/include/$(gcc -print-multiarch)" -c "$PROGRAMS/rewrite.bpf.c" \
 	-o "$WORK/rewrite.o" || die "the middlebox does not build"
-tc -n "$ns" qdisc add dev rs0 clsact &&
-	bed_exec router tc filter add dev rs0 egress bpf direct-action obj "$WORK/rewrite.o" sec tc ||
+tc -n "$ns" qdisc add dev rs0 clsact || die "no clsact"
+bed_exec router tc filter add dev rs0 egress bpf direct-action obj "$WORK/rewrite.o" sec tc ||
 	die "the middlebox does not load"
 lab_spawn sink server python3 "$PROGRAMS/transfer.py" receive 9000 "$WORK/received"
 lab_ready sink listens server 9000
@@ -24,7 +24,7 @@ lab_spawn b server "$TAPLINE" capture -i s0 -w "$WORK/b.pcapng"
 side_b=$RET_PID
 lab_ready b grep -q 'capturing on' "$WORK/b.log"
 lab_watch
-fact "an upload" bed_exec client python3 "$PROGRAMS/transfer.py" send $SERVER 9000 "$WORK/sent"
+fact "an upload" bed_exec client python3 "$PROGRAMS/transfer.py" send "$SERVER" 9000 "$WORK/sent"
 sleep 0.5
 kill -INT "$side_b"
 wait "$side_b"

@@ -8,12 +8,13 @@ need nginx curl tc
 nginx_up 80 8080
 head -c 300000 /dev/zero | tr '\0' x >"$WORK/www/api"
 ns=$(bed_ns server)
-tc -n "$ns" qdisc add dev s0 root handle 1: htb default 10 &&
-	tc -n "$ns" class add dev s0 parent 1: classid 1:1 htb rate 1gbit &&
-	tc -n "$ns" class add dev s0 parent 1:1 classid 1:10 htb rate 900mbit ceil 1gbit prio 0 &&
-	tc -n "$ns" class add dev s0 parent 1:1 classid 1:20 htb rate 600kbit ceil 600kbit prio 7 &&
-	tc -n "$ns" filter add dev s0 parent 1: protocol ip u32 match ip sport 8080 0xffff \
-		flowid 1:20 || die "no htb"
+tc -n "$ns" -batch - 2>"$WORK/tc.err" <<'TC' || die "no htb: $(cat "$WORK/tc.err")"
+qdisc add dev s0 root handle 1: htb default 10
+class add dev s0 parent 1: classid 1:1 htb rate 1gbit
+class add dev s0 parent 1:1 classid 1:10 htb rate 900mbit ceil 1gbit prio 0
+class add dev s0 parent 1:1 classid 1:20 htb rate 600kbit ceil 600kbit prio 7
+filter add dev s0 parent 1: protocol ip u32 match ip sport 8080 0xffff flowid 1:20
+TC
 lab_wants latency.breakdown ".severity != \"info\" and .server.port == 8080 and
 	.details.blame == \"network\" and .details.total_ms >= 3000 and
 	.details.response_ms >= 3000 and .details.server_ms <= 500"

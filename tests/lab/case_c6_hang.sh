@@ -18,7 +18,7 @@ for ((i = 0; i < 10; i++)); do
 	fetch "http://$SERVER/page" || break
 done
 is "quick answers" $i 10
-stopped=("$NGINX" $(ps -o pid= --ppid "$NGINX"))
+mapfile -t stopped < <(echo "$NGINX"; ps -o pid= --ppid "$NGINX" | tr -d ' ')
 kill -STOP "${stopped[@]}"
 for i in 1 2 3; do
 	fetch "http://$SERVER/page" -m 6 &

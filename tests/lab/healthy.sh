@@ -40,10 +40,10 @@ UsePAM no
 PermitRootLogin prohibit-password
 PidFile none
 CONF
-lab_spawn sshd server "$(command -v sshd)" -D -e -f "$WORK/sshd_config" -o ListenAddress=$SERVER
+lab_spawn sshd server "$(command -v sshd)" -D -e -f "$WORK/sshd_config" -o ListenAddress="$SERVER"
 remote() { # COMMAND…
 	bed_exec client ssh -q -i "$WORK/key" -o IdentitiesOnly=yes -o UserKnownHostsFile=/dev/null \
-		-o StrictHostKeyChecking=no -F none root@$SERVER "$@" </dev/null
+		-o StrictHostKeyChecking=no -F none root@"$SERVER" "$@" </dev/null
 }
 lab_ready sshd remote true
 
@@ -71,7 +71,7 @@ web() {
 	step fetch "$base/post" --data-binary "@$WORK/body"
 	step fetch "$base/post" -T "$WORK/body" -H 'Transfer-Encoding: chunked'
 	step fetch "http://$SERVER/big"
-	step bed_exec client python3 "$PROGRAMS/pipeline.py" $SERVER 80 /page 20
+	step bed_exec client python3 "$PROGRAMS/pipeline.py" "$SERVER" 80 /page 20
 	bed_exec client curl -s -o /dev/null "$base/favicon.ico"
 	bed_exec client timeout 0.4 curl -s -o /dev/null --limit-rate 500k "http://$SERVER/big"
 }
@@ -94,8 +94,8 @@ secure() {
 names() {
 	step ask A shop.example
 	step ask AAAA shop.example
-	step ask A www.shop.example $SERVER6
-	step ask A shop.example $SERVER
+	step ask A www.shop.example "$SERVER6"
+	step ask A shop.example "$SERVER"
 	step ask TXT shop.example
 	ask A typing-error.test
 	step bed_exec client dig +tcp +tries=1 "@$SERVER" A shop.example >/dev/null
@@ -127,19 +127,19 @@ end=$((SECONDS + LOAD_S))
 remote "for i in \$(seq $((LOAD_S / 2))); do echo \$i; sleep 2; done" >"$WORK/session.log" &
 load=($!)
 poll() { step fetch "http://$SERVER:8080/poll"; }
-users $end poll 0.1 &
+users "$end" poll 0.1 &
 load+=($!)
-users $end web 1 &
+users "$end" web 1 &
 load+=($!)
-users $end secure 1.5 &
+users "$end" secure 1.5 &
 load+=($!)
-users $end names 0.7 &
+users "$end" names 0.7 &
 load+=($!)
-users $end database 1.2 &
+users "$end" database 1.2 &
 load+=($!)
-users $end shells 4 &
+users "$end" shells 4 &
 load+=($!)
-step bed_exec client ping -qc $((LOAD_S / 2)) -i 1 $SERVER >/dev/null
+step bed_exec client ping -qc $((LOAD_S / 2)) -i 1 "$SERVER" >/dev/null
 wait "${load[@]}"
 is "the load was served" "$(sort "$FAILED_STEPS" 2>/dev/null | uniq -c | head -n 5)" ""
 lab_judge

@@ -144,8 +144,8 @@ keyUsage=keyCertSign")
 dnsmasq_up() { # EXTRA_ARGS…
 	lab_spawn dnsmasq server dnsmasq --keep-in-foreground --no-resolv --no-hosts \
 		--conf-file=/dev/null --pid-file= --user=root --bind-interfaces \
-		--listen-address=$SERVER --listen-address=$SERVER6 \
-		--address=/shop.example/$SERVER --address=/shop.example/$SERVER6 --local=/shop.example/ --local=/test/ "$@"
+		--listen-address="$SERVER" --listen-address="$SERVER6" \
+		--address="/shop.example/$SERVER" --address="/shop.example/$SERVER6" --local=/shop.example/ --local=/test/ "$@"
 	DNSMASQ=$RET_PID
 	lab_ready dnsmasq ask A shop.example
 }
@@ -178,7 +178,7 @@ mariadb_up() {
 query() { # SQL ARGS…
 	local sql=$1
 	shift
-	bed_exec client mariadb --no-defaults --skip-ssl -h $SERVER -u lab -plab "$@" -e "$sql" shop
+	bed_exec client mariadb --no-defaults --skip-ssl -h "$SERVER" -u lab -plab "$@" -e "$sql" shop
 }
 
 # --- watching and judging ----------------------------------------------------------------------
@@ -186,6 +186,7 @@ query() { # SQL ARGS…
 lab_watch() { # TAPLINE_ARGS…
 	local tries
 	CAPTURE_LOG="$WORK/live.err"
+	: >"$CAPTURE_LOG"
 	mkfifo "$WORK/live.fifo"
 	python3 "$PROGRAMS/stamp.py" <"$WORK/live.fifo" >"$WORK/live.stamped" &
 	LAB_STAMPER=$!
