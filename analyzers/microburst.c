@@ -58,6 +58,7 @@ struct loss {
 
 struct losses {
 	uint32_t count;
+	uint32_t spurious; /* D-SACKs (RFC 2883): so many had not been lost after all */
 	struct loss at[LOSSES_TOLD];
 };
 
@@ -98,9 +99,9 @@ static void emit(struct worker *w, uint16_t kind, const void *data, size_t bytes
 
 static void tell_losses(struct worker *w)
 {
-	if (w->losses.count)
+	if (w->losses.count || w->losses.spurious)
 		emit(w, OBSERVED_LOSSES, &w->losses, sizeof(w->losses));
-	w->losses.count = 0;
+	w->losses.count = w->losses.spurious = 0;
 }
 
 static void end_slot(struct worker *w)
@@ -212,6 +213,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		if (p->ts_ns > w->last_ns)
 			w->last_ns = p->ts_ns;
 		count_packet(w, p, &b->batch->layers[i]);
+		w->losses.spurious += s->dsack_bytes > 0;
 		/* A tail-loss probe goes out on suspicion: a late ACK is enough. */
 		if (s->verdict == TL_VERDICT_LOST_AFTER && s->original_ns &&
 		    s->trigger != TL_TRIGGER_TLP)
@@ -276,6 +278,7 @@ struct judge {
 	struct {
 		uint64_t frame, ns;
 	} loss[PROOFS];
+	uint64_t spurious; /* told in this second */
 	/* Told in this second: whether its bursts are to blame shows at its end. */
 	uint32_t waiting_count;
 	struct loss waiting[WAITING_MAX];
@@ -477,6 +480,10 @@ static bool blame(struct judge *j)
 		grew = true;
 	}
 	j->waiting_count = 0;
+	/* Queues of two CPUs that mix up a burst look like losses until the receiver speaks. */
+	grew &= j->spurious < j->losses;
+	j->losses -= j->spurious < j->losses ? j->spurious : j->losses;
+	j->spurious = 0;
 	return grew;
 }
 
@@ -523,6 +530,7 @@ static void begin_second(struct judge *j, uint64_t second)
 
 static void add_losses(struct judge *j, const struct losses *losses)
 {
+	j->spurious += losses->spurious;
 	for (uint32_t i = 0; i < losses->count && i < LOSSES_TOLD; i++)
 		if (j->waiting_count < WAITING_MAX)
 			j->waiting[j->waiting_count++] = losses->at[i];
