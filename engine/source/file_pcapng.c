@@ -414,7 +414,7 @@ static int packet_block(struct file_source *f, uint32_t type, uint32_t bytes,
 static int pcapng_next(struct file_source *f, struct tl_packet *packet)
 {
 	for (;;) {
-		uint32_t type, bytes;
+		uint32_t type = 0, bytes = 0;
 		int err = block_header(f, &type, &bytes);
 
 		if (!err && (is_packet(type) || type == BLOCK_INTERFACE || bytes <= FILE_BLOCK_MAX))
