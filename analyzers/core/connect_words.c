@@ -22,6 +22,10 @@ struct words {
 	char reporter[TL_TEXT_IP];
 };
 
+/* What tried() writes at most: the three texts, two numbers of 20 digits and the words between. */
+#define TRIED_BYTES                                                                                \
+	(sizeof(((struct words *)0)->who) + sizeof(((struct words *)0)->target) + TL_TEXT_SPAN + 64)
+
 const char *connect_words__kind(enum connect_kind kind)
 {
 	static const char *const name[] = {
@@ -124,7 +128,7 @@ static void tried(const struct words *w, char *ret_text, size_t room)
 static void write_no_answer(const struct words *w, struct tl_finding *f)
 {
 	const struct connect_group *g = w->g;
-	char attempts[160];
+	char attempts[TRIED_BYTES];
 
 	tried(w, attempts, sizeof(attempts));
 	if (g->flows > 1)
@@ -167,7 +171,7 @@ static void write_no_answer(const struct words *w, struct tl_finding *f)
 static void write_refused(const struct words *w, struct tl_finding *f)
 {
 	const struct connect_group *g = w->g;
-	char attempts[160];
+	char attempts[TRIED_BYTES];
 
 	tried(w, attempts, sizeof(attempts));
 	if (g->flows == 1)
@@ -197,7 +201,7 @@ static void write_unreachable(const struct words *w, struct tl_finding *f)
 {
 	const struct connect_group *g = w->g;
 	const char *name = code_name(g->reporter_version, g->key.icmp_code);
-	char attempts[160];
+	char attempts[TRIED_BYTES];
 
 	tried(w, attempts, sizeof(attempts));
 	if (g->flows == 1)
@@ -223,7 +227,7 @@ static void write_return_path(const struct words *w, struct tl_finding *f)
 {
 	const struct connect_group *g = w->g;
 	bool repeats = g->syns > g->flows;
-	char attempts[160];
+	char attempts[TRIED_BYTES];
 
 	tried(w, attempts, sizeof(attempts));
 	if (g->flows > 1)
