@@ -51,8 +51,9 @@ static inline void *fb__alloc(size_t bytes)
 
 static inline void fb__put(struct fb *f, const void *data, size_t bytes)
 {
-	while (f->bytes + bytes > f->room) {
-		size_t room = f->room ? f->room * 2 : 4096;
+	if (f->bytes + bytes > f->room) {
+		size_t room =
+			f->room * 2 > f->bytes + bytes ? f->room * 2 : f->bytes + bytes + 4096;
 		uint8_t *larger = fb__alloc(room);
 
 		if (f->bytes)
