@@ -196,7 +196,7 @@ disk_run() { # RECORDER KPPS
 	if [ "$2" = full ]; then
 		report=$(send -t "$SECONDS_EACH" -s 60 --mode live)
 	else
-		report=$(send -t "$SECONDS_EACH" -r "$2000" -s 60)
+		report=$(send -t "$SECONDS_EACH" -r "${2}000" -s 60)
 	fi
 	finish
 	sent=$(jq .sent <<<"$report")
@@ -301,8 +301,9 @@ exact_part() {
 [ -x "$TAPLINE" ] || die "$TAPLINE is not built: tools/dev build"
 mkdir -p "$OUT" || exit 1
 trap bed_down EXIT
-bed_add_ns tap && bed_add_ns sensor && bed_add_veth tap gen0 sensor span0 ||
+if ! { bed_add_ns tap && bed_add_ns sensor && bed_add_veth tap gen0 sensor span0; }; then
 	die "the link did not come up"
+fi
 bed_mute tap gen0
 bed_mute sensor span0
 gro_on

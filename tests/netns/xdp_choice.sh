@@ -97,7 +97,7 @@ refused "protochain before a sample" 'cannot run in the kernel' -i span0 --sampl
 # little memory may be locked, and the process may not lock more
 locked() { # KIB -> LOCKED: what to put before the command
 	LOCKED=(ip netns exec "$ns" prlimit --memlock=$(($1 * 1024)) setpriv
-		--bounding-set=-ipc_lock,-sys_resource --inh-caps=-ipc_lock,-sys_resource
+		--bounding-set='-ipc_lock,-sys_resource' --inh-caps='-ipc_lock,-sys_resource'
 		"$TAPLINE" capture -w "$WORK/l.pcapng" -a duration:1 --backend afxdp -i span0)
 }
 locked 7168
