@@ -9,12 +9,12 @@
  *                      ▼
  *              control (the caller's thread): judge, progress, signals
  *
- * | word                  | written by | store   | read by | load    | edge |
- * |-----------------------|------------|---------|---------|---------|-----------------------------|
- * | engine.stopping       | anyone     | relaxed | all     | relaxed | a flag, no data behind it |
- * | worker.watermark_ns   | worker     | release | control | acquire | its observations are pushed
- * | | worker.handoff_ns     | worker     | release | merger  | acquire | its packets are pushed |
- * | worker.done           | worker     | release | others  | acquire | all it wrote is seen |
+ * | word                | written by | store   | read by | load    | edge                   |
+ * |---------------------|------------|---------|---------|---------|------------------------|
+ * | engine.stopping     | anyone     | relaxed | all     | relaxed | a flag, nothing behind |
+ * | worker.watermark_ns | worker     | release | control | acquire | observations are there |
+ * | worker.handoff_ns   | worker     | release | merger  | acquire | packets are there      |
+ * | worker.done         | worker     | release | others  | acquire | all it wrote is seen   |
  */
 #ifndef TAPLINE_RUN_RUN_H
 #define TAPLINE_RUN_RUN_H

@@ -4,10 +4,10 @@
  *
  *   head (consumer's) ──► [ . . x x x x . . ] ◄── tail (producer's)      size: a power of two
  *
- * | word | written by | store           | read by  | load            | edge |
- * |------|------------|-----------------|----------|-----------------|-----------------------------|
- * | tail | producer   | P1 release      | consumer | C1 acquire      | elements are seen whole | |
- * head | consumer   | C2 release      | producer | P2 acquire      | a slot is reused after read |
+ * | word | written by | store      | read by  | load       | edge                               |
+ * |------|------------|------------|----------|------------|------------------------------------|
+ * | tail | producer   | P1 release | consumer | C1 acquire | elements are seen whole            |
+ * | head | consumer   | C2 release | producer | P2 acquire | a slot is reused after it was read |
  *
  * Each side caches the other's cursor and reads it again only when the cached one says full or
  * empty. Cursors sit on separate cache lines. They count up for ever; a slot is `cursor & mask`.
