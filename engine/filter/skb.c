@@ -266,6 +266,7 @@ int tl_filter__to_skb_ebpf(const struct tl_filter *filter, const struct tl_ebpf_
 		.length = skb_length,
 		.ancillary = skb_ancillary,
 	};
+	struct tl_translation t = { .filter = filter, .opts = opts, .target = &target };
 
-	return tl_translate(filter, opts, &target, ret_insns, ret_count);
+	return tl_translate(&t, ret_insns, ret_count);
 }

@@ -286,16 +286,9 @@ static int translate_all(struct tl_translation *t, const uint8_t *reached)
 	return t->e.error;
 }
 
-int tl_translate(const struct tl_filter *filter, const struct tl_ebpf_opts *opts,
-		 const struct tl_target *target, struct bpf_insn **ret_insns, size_t *ret_count)
+int tl_translate(struct tl_translation *t, struct bpf_insn **ret_insns, size_t *ret_count)
 {
-	struct tl_translation t = {
-		.filter = filter,
-		.opts = opts,
-		.target = target,
-		.accept = filter->count,
-		.reject = filter->count + 1,
-	};
+	const struct tl_filter *filter = t->filter;
 	uint8_t *reached;
 	int rc = tl_classic__check(filter->insns, filter->count);
 
@@ -305,15 +298,17 @@ int tl_translate(const struct tl_filter *filter, const struct tl_ebpf_opts *opts
 	if (!reached)
 		return -ENOMEM;
 	tl_classic__reach(filter->insns, filter->count, reached);
-	rc = tl_emitter__init(&t.e, filter->count + 2);
+	t->accept = filter->count;
+	t->reject = filter->count + 1;
+	rc = tl_emitter__init(&t->e, filter->count + 2);
 	if (!rc)
-		rc = translate_all(&t, reached);
+		rc = translate_all(t, reached);
 	if (!rc) {
-		*ret_insns = t.e.insns;
-		*ret_count = t.e.count;
-		t.e.insns = NULL;
+		*ret_insns = t->e.insns;
+		*ret_count = t->e.count;
+		t->e.insns = NULL;
 	}
-	tl_emitter__fini(&t.e);
+	tl_emitter__fini(&t->e);
 	free(reached);
 	return rc;
 }

@@ -69,8 +69,8 @@ struct tl_target {
 	int (*ancillary)(struct tl_translation *t, uint32_t what);
 };
 
-int tl_translate(const struct tl_filter *filter, const struct tl_ebpf_opts *opts,
-		 const struct tl_target *target, struct bpf_insn **ret_insns, size_t *ret_count);
+/* `t` says filter, options and target; all else of it is set here. */
+int tl_translate(struct tl_translation *t, struct bpf_insn **ret_insns, size_t *ret_count);
 
 /* BPF_W, BPF_H or BPF_B for 4, 2 and 1. */
 static inline uint8_t tl_size_code(uint8_t bytes)

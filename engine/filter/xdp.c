@@ -159,6 +159,7 @@ int tl_filter__to_xdp_ebpf(const struct tl_filter *filter, const struct tl_ebpf_
 		.length = xdp_length,
 		.ancillary = xdp_ancillary,
 	};
+	struct tl_translation t = { .filter = filter, .opts = opts, .target = &target };
 
-	return tl_translate(filter, opts, &target, ret_insns, ret_count);
+	return tl_translate(&t, ret_insns, ret_count);
 }
