@@ -196,8 +196,7 @@ static void number(struct script *s, struct frame_spec *spec)
 	*own += spec->payload_bytes + !!(spec->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN));
 }
 
-static bool next_tcp(struct script *s, uint32_t frame_bytes, struct script_random *random,
-		     struct script_text *text, struct frame_spec *spec)
+static bool next_tcp(struct script *s, const struct script_source *from, struct frame_spec *spec)
 {
 	bool go_on = true;
 
@@ -207,12 +206,12 @@ static bool next_tcp(struct script *s, uint32_t frame_bytes, struct script_rando
 	} else if (s->step >= FIN) {
 		go_on = closing(s, spec);
 	} else if (s->protocol != TL_TRAFFIC_HTTP) {
-		if (!next_data(s, frame_bytes, spec))
+		if (!next_data(s, from->frame_bytes, spec))
 			s->step = FIN;
 	} else if (s->step == OPEN) {
-		http_request(s, text, spec);
+		http_request(s, from->text, spec);
 	} else if (s->step == HTTP_HEAD) {
-		http_head(s, random, text, spec);
+		http_head(s, from->random, from->text, spec);
 	} else {
 		http_body(s, spec);
 	}
@@ -220,16 +219,16 @@ static bool next_tcp(struct script *s, uint32_t frame_bytes, struct script_rando
 	return go_on;
 }
 
-bool script__next(struct script *script, uint32_t frame_bytes, struct script_random *random,
-		  struct script_text *text, struct frame_spec *ret_spec)
+bool script__next(struct script *script, const struct script_source *from,
+		  struct frame_spec *ret_spec)
 {
 	memset(ret_spec, 0, sizeof(*ret_spec));
 	address(script, ret_spec);
 	ret_spec->ip_id = ++script->sent;
 	ret_spec->noise_start = script->sent % FRAME_NOISE_STARTS;
 	if (script->protocol == TL_TRAFFIC_DNS)
-		return next_dns(script, text, ret_spec);
+		return next_dns(script, from->text, ret_spec);
 	if (!ret_spec->is_tcp)
-		return next_data(script, frame_bytes, ret_spec);
-	return next_tcp(script, frame_bytes, random, text, ret_spec);
+		return next_data(script, from->frame_bytes, ret_spec);
+	return next_tcp(script, from, ret_spec);
 }

@@ -67,10 +67,15 @@ void script__begin(struct script *script, uint32_t number, enum tl_traffic_proto
 /* Packets of this flow that come before it exchanges anything. */
 uint32_t script__opening_packets(const struct script *script);
 
-/*
- * The next packet, about `frame_bytes` long. False: it was the last of its flow; begin another.
- */
-bool script__next(struct script *script, uint32_t frame_bytes, struct script_random *random,
-		  struct script_text *text, struct frame_spec *ret_spec);
+/* What packets are made from; shared by all flows. */
+struct script_source {
+	uint32_t frame_bytes; /* about as long as the next packet is to be */
+	struct script_random *random;
+	struct script_text *text;
+};
+
+/* The next packet. False: it was the last of its flow; begin another. */
+bool script__next(struct script *script, const struct script_source *from,
+		  struct frame_spec *ret_spec);
 
 #endif

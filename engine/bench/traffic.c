@@ -131,9 +131,10 @@ static struct script *next_turn(struct traffic *t)
 static uint32_t make_frame(struct traffic *t, uint8_t *at)
 {
 	struct script *script = next_turn(t);
+	const struct script_source from = { draw(t, &t->opts.sizes), &t->random, &t->text };
 	struct frame_spec spec;
 
-	if (!script__next(script, draw(t, &t->opts.sizes), &t->random, &t->text, &spec))
+	if (!script__next(script, &from, &spec))
 		begin_flow(t, script, false);
 	return frame__write(&spec, &t->noise, at);
 }
