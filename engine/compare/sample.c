@@ -160,9 +160,19 @@ static void learn(struct hosts *hosts, const uint8_t ip[16], int ttl_lost, doubl
 	h->delta_ns += delta_ns;
 }
 
-static void fit(const struct side sides[2], struct clock_pair *pairs, uint32_t (*at)[2], size_t n,
-		struct overview *o, struct hosts *hosts)
+/* Packets that both sides sampled. */
+struct matched {
+	struct clock_pair *pairs;
+	uint32_t (*at)[2]; /* of each pair, where it is in the samples of the sides */
+	size_t count;
+};
+
+static void fit(const struct side sides[2], const struct matched *m, struct overview *o,
+		struct hosts *hosts)
 {
+	struct clock_pair *pairs = m->pairs;
+	uint32_t(*at)[2] = m->at;
+	size_t n = m->count;
 	int64_t *deltas = malloc(n * sizeof(*deltas));
 	int64_t slack, mode;
 	size_t kept = 0;
@@ -213,7 +223,7 @@ static int pair_up(struct side sides[2], struct overview *o, struct hosts *hosts
 		}
 		n = join(sides, pairs, at);
 		if (n)
-			fit(sides, pairs, at, n, o, hosts);
+			fit(sides, &(struct matched){ pairs, at, n }, o, hosts);
 	}
 	n = pairs && at;
 	free(pairs);
