@@ -156,25 +156,31 @@ static inline bool expect(const struct tl_filter *filter, enum way way,
 	return tl_filter__match(filter, &p);
 }
 
-static inline void compare_packet(struct differential *d, const struct tl_filter *filter,
-				  enum way way, int fd, size_t index)
+/* A filter, in the kernel by one of the ways. */
+struct loaded {
+	const struct tl_filter *filter;
+	enum way way;
+	int fd;
+};
+
+static inline void compare_packet(struct differential *d, const struct loaded *l, size_t index)
 {
 	const struct test_packet *packet = &d->packets[index];
 	bool keep;
 	int64_t got;
 
-	if (d->untestable[index] & (1u << way))
+	if (d->untestable[index] & (1u << l->way))
 		return;
-	keep = expect(filter, way, packet);
-	got = run_way(fd, way, packet);
+	keep = expect(l->filter, l->way, packet);
+	got = run_way(l->fd, l->way, packet);
 	d->verdicts++;
 	d->kept += keep;
 	if (got == (keep ? ACCEPTED : 0))
 		return;
 	if (d->mismatches++ < 20)
 		fprintf(stderr, "%s: packet %zu of %u bytes: libpcap %s, eBPF returns %lld: %s\n",
-			way_names[way], index, packet->bytes, keep ? "keeps" : "rejects",
-			(long long)got, tl_filter__expression(filter));
+			way_names[l->way], index, packet->bytes, keep ? "keeps" : "rejects",
+			(long long)got, tl_filter__expression(l->filter));
 }
 
 /*
@@ -240,7 +246,7 @@ static inline void compare_filter(struct differential *d, const struct tl_filter
 			continue;
 		}
 		for (size_t i = 0; i < d->packet_count; i++)
-			compare_packet(d, filter, way, fd, i);
+			compare_packet(d, &(struct loaded){ filter, way, fd }, i);
 		close(fd);
 	}
 }

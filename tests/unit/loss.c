@@ -63,24 +63,24 @@ static uint64_t transfer(struct talk *t, const struct plan *p, uint64_t ms)
 
 		for (; is_lost(p, i) && i < p->segments; i++, lost++) {
 			if (!p->before)
-				talk__send(t, ms, p->up, BED_DATA(*next, other, MSS), NO_X);
+				talk__send(t, AT(ms, p->up), BED_DATA(*next, other, MSS), NO_X);
 			*next += MSS;
 			ms += 10;
 		}
 		for (unsigned n = 0; lost && n < 3; n++) {
-			talk__send(t, ms, p->up, BED_DATA(*next, other, MSS), NO_X);
+			talk__send(t, AT(ms, p->up), BED_DATA(*next, other, MSS), NO_X);
 			*next += MSS;
-			talk__send(t, ms + 5, !p->up, BED_ACK(other, first), NO_X);
+			talk__send(t, AT(ms + 5, !p->up), BED_ACK(other, first), NO_X);
 			ms += 10;
 			i++;
 		}
 		for (unsigned n = 0; n < lost; n++)
-			talk__send(t, ms + 30 + n, p->up, BED_DATA(first + n * MSS, other, MSS),
+			talk__send(t, AT(ms + 30 + n, p->up), BED_DATA(first + n * MSS, other, MSS),
 				   NO_X);
 		ms += lost ? 60 : 0;
-		talk__send(t, ms, p->up, BED_DATA(*next, other, MSS), NO_X);
+		talk__send(t, AT(ms, p->up), BED_DATA(*next, other, MSS), NO_X);
 		*next += MSS;
-		talk__send(t, ms + 5, !p->up, BED_ACK(other, *next), NO_X);
+		talk__send(t, AT(ms + 5, !p->up), BED_ACK(other, *next), NO_X);
 		ms += 10;
 	}
 	return ms;
@@ -200,7 +200,7 @@ static uint64_t black_out(struct talk *t, uint64_t ms, unsigned times)
 	talk__data(t, ms, SERVER, MSS);
 	for (unsigned i = 0; i < times; i++, wait *= 2) {
 		ms += wait;
-		talk__send(t, ms, SERVER, BED_DATA(t->down - MSS, t->up, MSS), NO_X);
+		talk__send(t, AT(ms, SERVER), BED_DATA(t->down - MSS, t->up, MSS), NO_X);
 	}
 	return ms;
 }
@@ -236,7 +236,7 @@ Test(loss, copies_by_the_mirror_are_none)
 
 	for (unsigned i = 0; i < 500; i++) {
 		talk__data(&t, 100 + i * 10, SERVER, MSS);
-		talk__send(&t, 100 + i * 10, SERVER, BED_DATA(t.down - MSS, t.up, MSS), copy);
+		talk__send(&t, AT(100 + i * 10, SERVER), BED_DATA(t.down - MSS, t.up, MSS), copy);
 		talk__ack(&t, 105 + i * 10, CLIENT, NO_X);
 	}
 	bed__end(b);

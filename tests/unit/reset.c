@@ -105,7 +105,7 @@ Test(reset, client_that_leaves_a_download_is_an_info)
 	talk__up(&t, 100, 200);
 	talk__down(&t, 150, 1400);
 	talk__data(&t, 170, SERVER, 1400);
-	talk__send(&t, 175, CLIENT, BED_RST(t.up), NO_X);
+	talk__send(&t, AT(175, CLIENT), BED_RST(t.up), NO_X);
 	bed__end(b);
 	cr_expect_eq(only("tcp.reset")->severity, TL_INFO);
 	cr_expect_str_eq(bed__detail_string(only("tcp.reset"), "sender"), "client");
@@ -153,7 +153,7 @@ Test(reset, after_a_fin_it_cuts_nothing)
 	talk__up(&t, 20, 200);
 	talk__fin(&t, 40, CLIENT);
 	talk__data(&t, 45, SERVER, 500); /* was on its way */
-	talk__send(&t, 50, CLIENT, BED_RST(t.up), NO_X);
+	talk__send(&t, AT(50, CLIENT), BED_RST(t.up), NO_X);
 	bed__end(b);
 	expect_nothing();
 }

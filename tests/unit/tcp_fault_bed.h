@@ -73,11 +73,20 @@ struct talk {
 	uint32_t up, down; /* next sequence numbers */
 };
 
+/* When a segment is sent, and whether by the client. */
+struct talk_at {
+	uint64_t ms;
+	bool up;
+};
+#define AT(ms, up) ((struct talk_at){ ms, up })
+
 /* One segment; its numbers are the caller's. */
-static inline void talk__send(struct talk *t, uint64_t ms, bool up, struct bed_tcp tcp,
+static inline void talk__send(struct talk *t, struct talk_at at, struct bed_tcp tcp,
 			      struct fault_extra x)
 {
-	tcp.ms = ms;
+	bool up = at.up;
+
+	tcp.ms = at.ms;
 	tcp.src = up ? t->pair.client : t->pair.server;
 	tcp.dst = up ? t->pair.server : t->pair.client;
 	tcp.src_port = up ? t->pair.client_port : t->pair.server_port;
@@ -88,15 +97,15 @@ static inline void talk__send(struct talk *t, uint64_t ms, bool up, struct bed_t
 /* An ACK of all, from the client or the server. */
 static inline void talk__ack(struct talk *t, uint64_t ms, bool up, struct fault_extra x)
 {
-	talk__send(t, ms, up, BED_ACK(up ? t->up : t->down, up ? t->down : t->up), x);
+	talk__send(t, AT(ms, up), BED_ACK(up ? t->up : t->down, up ? t->down : t->up), x);
 }
 
 static inline struct talk talk__open(struct bed *b, const struct bed_pair *pair, uint64_t ms)
 {
 	struct talk t = { .b = b, .pair = *pair, .up = 1001, .down = 5001 };
 
-	talk__send(&t, ms, true, BED_SYN(1000), (struct fault_extra){ 0 });
-	talk__send(&t, ms + 10, false, BED_SYNACK(5000, 1001), (struct fault_extra){ 0 });
+	talk__send(&t, AT(ms, true), BED_SYN(1000), (struct fault_extra){ 0 });
+	talk__send(&t, AT(ms + 10, false), BED_SYNACK(5000, 1001), (struct fault_extra){ 0 });
 	talk__ack(&t, ms + 11, true, (struct fault_extra){ 0 });
 	return t;
 }
@@ -105,7 +114,7 @@ static inline void talk__data(struct talk *t, uint64_t ms, bool up, uint32_t byt
 {
 	uint32_t *next = up ? &t->up : &t->down;
 
-	talk__send(t, ms, up, BED_DATA(*next, up ? t->down : t->up, bytes),
+	talk__send(t, AT(ms, up), BED_DATA(*next, up ? t->down : t->up, bytes),
 		   (struct fault_extra){ 0 });
 	*next += bytes;
 }
@@ -125,7 +134,7 @@ static inline void talk__down(struct talk *t, uint64_t ms, uint32_t bytes)
 
 static inline void talk__rst(struct talk *t, uint64_t ms, bool up, struct fault_extra x)
 {
-	talk__send(t, ms, up,
+	talk__send(t, AT(ms, up),
 		   (struct bed_tcp){ .flags = TL_TCP_RST | TL_TCP_ACK,
 				     .seq = up ? t->up : t->down,
 				     .ack = up ? t->down : t->up },
@@ -134,7 +143,7 @@ static inline void talk__rst(struct talk *t, uint64_t ms, bool up, struct fault_
 
 static inline void talk__fin(struct talk *t, uint64_t ms, bool up)
 {
-	talk__send(t, ms, up, BED_FIN(up ? t->up : t->down, up ? t->down : t->up),
+	talk__send(t, AT(ms, up), BED_FIN(up ? t->up : t->down, up ? t->down : t->up),
 		   (struct fault_extra){ 0 });
 	*(up ? &t->up : &t->down) += 1;
 }

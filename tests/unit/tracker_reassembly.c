@@ -71,16 +71,22 @@ static void destroy(struct bed *bed)
 	free(bed);
 }
 
-/* Bytes [from, to) of the stream, of which the last `cut` were not captured. */
-static void push_cut(struct bed *bed, uint32_t from, uint32_t to, uint32_t cut, uint32_t missed)
+/* What of a segment is not there. */
+struct lacking {
+	uint32_t cut;	 /* the last bytes, not captured */
+	uint32_t missed; /* before it */
+};
+
+/* Bytes [from, to) of the stream. */
+static void push_cut(struct bed *bed, uint32_t from, uint32_t to, struct lacking lacking)
 {
 	struct tl_packet packet = { .data = bed->bytes + from, .ts_ns = 5, .frame = ++bed->frame };
 	struct tl_layers layers = { .proto = 6,
 				    .payload_bytes = to - from,
-				    .payload_caplen = to - from - cut };
+				    .payload_caplen = to - from - lacking.cut };
 	struct tl_segment segment = { .relative_seq = from + 1,
 				      .new_bytes = to - from,
-				      .missed_bytes = missed };
+				      .missed_bytes = lacking.missed };
 
 	tl_reassembly__push(bed->r, &bed->stream,
 			    &(struct tl_stream_packet){ &packet, &layers, &segment },
@@ -89,7 +95,7 @@ static void push_cut(struct bed *bed, uint32_t from, uint32_t to, uint32_t cut, 
 
 static void push(struct bed *bed, uint32_t from, uint32_t to)
 {
-	push_cut(bed, from, to, 0, 0);
+	push_cut(bed, from, to, (struct lacking){ 0, 0 });
 }
 
 static void expect_bytes(const struct bed *bed, uint32_t from, uint32_t to, uint8_t how)
@@ -135,9 +141,10 @@ Test(reassembly, tells_a_hole_that_the_tracker_counts_as_missed)
 
 	push(bed, 0, 1000);
 	push(bed, 3000, 4000);
-	push_cut(bed, 4000, 5000, 0, 800); /* a part of it: the rest may still come */
+	push_cut(bed, 4000, 5000,
+		 (struct lacking){ 0, 800 }); /* a part of it: the rest may still come */
 	cr_expect_eq(bed->out.chunks, 1);
-	push_cut(bed, 5000, 6000, 0, 1200);
+	push_cut(bed, 5000, 6000, (struct lacking){ 0, 1200 });
 	expect_bytes(bed, 1000, 3000, 2);
 	expect_bytes(bed, 3000, 6000, 1);
 	destroy(bed);
@@ -148,7 +155,7 @@ Test(reassembly, tells_a_hole_that_was_counted_before_what_follows_it)
 	struct bed *bed = make(0);
 
 	push(bed, 0, 1000);
-	push_cut(bed, 1500, 2000, 0, 500);
+	push_cut(bed, 1500, 2000, (struct lacking){ 0, 500 });
 	expect_bytes(bed, 1000, 1500, 2);
 	expect_bytes(bed, 1500, 2000, 1);
 	destroy(bed);
@@ -158,9 +165,9 @@ Test(reassembly, tells_what_the_snap_length_cut)
 {
 	struct bed *bed = make(0);
 
-	push_cut(bed, 0, 1000, 900, 0);
-	push_cut(bed, 2000, 3000, 900, 0);
-	push_cut(bed, 1000, 2000, 1000, 0);
+	push_cut(bed, 0, 1000, (struct lacking){ 900, 0 });
+	push_cut(bed, 2000, 3000, (struct lacking){ 900, 0 });
+	push_cut(bed, 1000, 2000, (struct lacking){ 1000, 0 });
 	expect_bytes(bed, 0, 100, 1);
 	expect_bytes(bed, 100, 2000, 3);
 	expect_bytes(bed, 2000, 2100, 1);

@@ -28,7 +28,7 @@ TestSuite(window, .init = begin, .fini = end);
 /* Linux' probe: no byte, at una - 1. */
 static void probe(struct talk *t, uint64_t ms)
 {
-	talk__send(t, ms, false, BED_ACK(t->down - 1, t->up), NO_X);
+	talk__send(t, AT(ms, false), BED_ACK(t->down - 1, t->up), NO_X);
 	talk__ack(t, ms + 1, true, SHUT);
 }
 
@@ -116,12 +116,12 @@ Test(window, zero_on_syn_fin_and_rst_means_something_else)
 {
 	struct talk t = { .b = b, .pair = mysql, .up = 1001, .down = 5001 };
 
-	talk__send(&t, 0, true, BED_SYN(1000), SHUT);
-	talk__send(&t, 10, false, BED_SYNACK(5000, 1001), SHUT);
+	talk__send(&t, AT(0, true), BED_SYN(1000), SHUT);
+	talk__send(&t, AT(10, false), BED_SYNACK(5000, 1001), SHUT);
 	talk__ack(&t, 11, true, NO_X);
 	talk__up(&t, 3000, 100);
-	talk__send(&t, 4000, true, BED_FIN(t.up, t.down), SHUT);
-	talk__send(&t, 9000, false, BED_RST(t.down), SHUT);
+	talk__send(&t, AT(4000, true), BED_FIN(t.up, t.down), SHUT);
+	talk__send(&t, AT(9000, false), BED_RST(t.down), SHUT);
 	bed__end(b);
 	cr_expect_eq(bed__count(b, "tcp.zero_window", TL_INFO), 0);
 }
@@ -140,7 +140,7 @@ Test(window, data_that_is_not_accepted_is_a_probe)
 	struct talk t = stalled(&mysql, 1000);
 	uint64_t before = 2;
 
-	talk__send(&t, 1500, false, BED_DATA(t.down, t.up, 1400), NO_X);
+	talk__send(&t, AT(1500, false), BED_DATA(t.down, t.up, 1400), NO_X);
 	talk__ack(&t, 1501, true, SHUT); /* ACKs nothing of it */
 	talk__ack(&t, 3110, true, NO_X);
 	bed__end(b);
@@ -153,8 +153,8 @@ Test(window, copies_count_once)
 	struct talk t = stalled(&mysql, 700);
 	struct fault_extra copy = { .is_copy = true };
 
-	talk__send(&t, 1500, false, BED_ACK(t.down - 1, t.up), NO_X);
-	talk__send(&t, 1500, false, BED_ACK(t.down - 1, t.up), copy);
+	talk__send(&t, AT(1500, false), BED_ACK(t.down - 1, t.up), NO_X);
+	talk__send(&t, AT(1500, false), BED_ACK(t.down - 1, t.up), copy);
 	talk__ack(&t, 2110, true, NO_X);
 	bed__end(b);
 	cr_expect_eq(bed__detail(only(), "probes"), 3);
@@ -172,7 +172,7 @@ Test(window, one_server_that_does_not_read_is_one_finding)
 		t = talk__open(b, &pair, i * 10000);
 		talk__data(&t, i * 10000 + 100, true, 1000);
 		talk__ack(&t, i * 10000 + 110, false, SHUT);
-		talk__send(&t, i * 10000 + 400, true, BED_ACK(t.up - 1, t.down), NO_X);
+		talk__send(&t, AT(i * 10000 + 400, true), BED_ACK(t.up - 1, t.down), NO_X);
 		talk__ack(&t, i * 10000 + 2110, false, NO_X);
 		talk__up(&t, i * 10000 + 2120, 500);
 	}
