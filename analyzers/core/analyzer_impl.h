@@ -62,7 +62,7 @@ struct tl_analyzer {
 	void (*judge_tick)(void *state, uint64_t now_ns, const struct tl_run_totals *totals);
 	/* Before all findings are settled. */
 	void (*judge_finish)(void *state, uint64_t now_ns, const struct tl_run_totals *totals);
-	/* After all findings are settled: for the record that closes the run. No finding from here. */
+	/* After all findings are settled, for the record that closes the run. No finding here. */
 	void (*judge_close)(void *state, uint64_t now_ns, const struct tl_run_totals *totals);
 	void (*judge_fini)(void *state);
 };

@@ -381,6 +381,7 @@ static void take(struct tl_recorder *r, struct tl_packet *packet)
 /* False: the run is over, and the packet is not taken. */
 static bool take_or_stop(struct tl_recorder *r, struct tl_packet *packet)
 {
+	struct recorded_interface *from = NULL;
 	bool by_time;
 
 	advance_clock(r, packet->ts_ns);
@@ -393,9 +394,10 @@ static bool take_or_stop(struct tl_recorder *r, struct tl_packet *packet)
 		if (r->stopped)
 			return false;
 		if (packet->interface < r->interface_count)
-			r->interfaces[packet->interface].seen++;
-		drop(r, packet,
-		     packet->interface < r->interface_count ? r->interfaces + packet->interface : NULL);
+			from = &r->interfaces[packet->interface];
+		if (from)
+			from->seen++;
+		drop(r, packet, from);
 	} else {
 		take(r, packet);
 	}

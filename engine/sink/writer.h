@@ -5,12 +5,12 @@
  *   encoder ── commands (open, write, close, quit) ──► SPSC ──► writer ──► disk.h
  *           ◄── indices of buffers that are free again ── SPSC ──┘
  *
- * | word             | written by | store   | read by  | load    | edge |
- * |------------------|------------|---------|----------|---------|---------------------------------|
- * | commands, freed  | see spsc.h |         |          |         | buffers change hands whole | |
- * state            | writer     | release | encoder  | acquire | first file is there, or `error` |
- * | closing          | encoder    | relaxed | writer   | relaxed | a hint: commands say the rest |
- * | counters         | writer     | relaxed | any      | relaxed | single words |
+ * | word            | written by | store   | read by | load    | edge                            |
+ * |-----------------|------------|---------|---------|---------|---------------------------------|
+ * | commands, freed | see spsc.h |         |         |         | buffers change hands whole      |
+ * | state           | writer     | release | encoder | acquire | first file is there, or `error` |
+ * | closing         | encoder    | relaxed | writer  | relaxed | a hint: commands say the rest   |
+ * | counters        | writer     | relaxed | any     | relaxed | single words                    |
  *
  * Invariants: commands are carried out in order. `end_on_disk` is the length of whole blocks on
  * disk; after a failed write the file is cut back to it and the same buffers are written again,
