@@ -15,6 +15,13 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FILE_LINES, FUNCTION_LINES, PARAMETERS, COLUMNS = 700, 80, 4, 100
+# Contracts with a fifth parameter, for a reason.
+MORE_PARAMETERS = {
+    "tl_filter__compile": "what is compiled, for which packets, and the words of an error",
+    "tl_link_guard__create": "tells words of an error and of a success apart",
+    "tl_recorder__create": "interfaces of a file become known after its options",
+    "tl_findings__begin": "a key is an address and a length, in every analyzer",
+}
 FAULTS = []
 
 # An analyzer sees packets and memory: nothing that opens, listens or runs beside it.
@@ -72,6 +79,7 @@ def check_include(path, number, name, quoted):
 
 def count_parameters(signature):
     inner = signature[signature.find("(") + 1:signature.rfind(")")]
+    inner = re.sub(r",\s*\.\.\.$", "", inner)  # what a format takes is no parameter of its own
     depth, count = 0, 1
     for char in inner:
         depth += (char == "(") - (char == ")")
@@ -84,9 +92,9 @@ def check_functions(path, lines):
     for number, line in enumerate(lines, 1):
         if line == "{":
             first = number - 1
-            while first > 1 and lines[first - 2] and lines[first - 2][0] in " \t":
+            while first > 1 and lines[first - 2][:1] == "\t":
                 first -= 1
-            if lines[first - 1] and lines[first - 1][0] in " \t" and first > 1:
+            if lines[first - 1][:1] == "\t" and first > 1:
                 first -= 1
             signature = " ".join(lines[first - 1:number - 1])
             start = (number, signature) if "(" in signature else None
@@ -96,7 +104,7 @@ def check_functions(path, lines):
             name = name.group(1) if name else "?"
             if length > FUNCTION_LINES:
                 fault(path, start[0], f"{name} has {length} lines, {FUNCTION_LINES} at most")
-            if count_parameters(start[1]) > PARAMETERS:
+            if count_parameters(start[1]) > PARAMETERS + (name in MORE_PARAMETERS):
                 fault(path, start[0], f"{name} has {count_parameters(start[1])} parameters, "
                       f"{PARAMETERS} at most: an options struct")
             start = None
