@@ -56,7 +56,11 @@ for workers in 1 2; do
 			sh -c "ip -n $ns -d link show span0 | grep -q 'promiscuity [1-9]'"
 		capture_stop
 		is "$name: exit code" "$CAPTURE_RC" 0
-		frames_exact "$name: every frame once" --by-flow -e "0=$SENT" "$WORK/a.pcapng"
+		# Two workers open their queues anew one after the other: a packet of the first
+		# moment may then stand one place late in the file. None may be missing or twice.
+		is "$name: every frame once" "$("$HELPERS/helper_framecheck" --by-flow -e "0=$SENT" \
+			"$WORK/a.pcapng" | jq -c '[.frames, .missing, .duplicated, .corrupted,
+			.ts_backwards <= 2]')" "[$SENT,0,0,0,true]"
 		summary_closes "$name" "$WORK/a.json" "$SENT"
 		fact "$name: the summary tells of it" \
 			jq -e '[.notes[] | select(test("span0 came back"))] | length > 0' "$WORK/a.json"
