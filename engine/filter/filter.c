@@ -59,7 +59,10 @@ static int compile_locked(struct tl_filter *filter, struct tl_error *ret_error)
 	if (!dead)
 		return -ENOMEM;
 	if (pcap_compile(dead, &program, filter->expression, 1, PCAP_NETMASK_UNKNOWN)) {
-		set_error(ret_error, pcap_geterr(dead));
+		if (ret_error)
+			snprintf(ret_error->what, sizeof(ret_error->what),
+				 "filter '%.100s': %.80s; see pcap-filter(7)", filter->expression,
+				 pcap_geterr(dead));
 		rc = -EINVAL;
 		goto out;
 	}
