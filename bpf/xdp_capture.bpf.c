@@ -34,7 +34,16 @@
 #include <bpf/bpf_helpers.h>
 
 #include "tl_abi.h"
-#include "xdp_walk.h"
+
+#define WALK_CTX struct xdp_md
+
+/* A packet may be in several buffers. */
+static __always_inline int walk_load(WALK_CTX *ctx, __u32 at, void *to, __u32 bytes)
+{
+	return (int)bpf_xdp_load_bytes(ctx, at, to, bytes);
+}
+
+#include "walk.h"
 
 #define ETHERNET_HEADER 14
 #define FLOWS_MAX	(1u << 18)

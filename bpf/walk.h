@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From the Ethernet header of an XDP packet to its innermost IP and transport header: which flow it
- * is of, and how long its headers are.
+ * From the Ethernet header of a packet to its innermost IP and transport header: which flow it is
+ * of, and how long its headers are.
  *
  *   Ethernet ─ VLAN… ─ MPLS… ─ PPPoE ─► IPv4/IPv6 ─ extensions ─┬─ TCP, UDP, SCTP   flow and ports
  *        ▲                                  ▲                   ├─ later fragment   see `fragment`
  *        │                                  │                   └─ ICMP error       quoted flow
  *        └─ IPIP, GRE, ERSPAN, VXLAN, Geneve, GTP-U ────────────┘
  *
- * The same headers as fanout.bpf.c walks. Reads go through bpf_xdp_load_bytes, so a packet may be
- * in several buffers. Invariant: `at` only grows, one header a step, at most WALK_STEPS of them.
+ * A program that includes this says before it what its packets are and how they are read:
+ *
+ *   #define WALK_CTX struct xdp_md
+ *   static int walk_load(WALK_CTX *ctx, __u32 at, void *to, __u32 bytes);   0, or below: too short
+ *
+ * so that XDP and the fanout of sockets agree on what a flow is. Invariant: `at` only grows, one
+ * header a step, at most WALK_STEPS of them.
  */
-#ifndef TL_XDP_WALK_H
-#define TL_XDP_WALK_H
+#ifndef TL_WALK_H
+#define TL_WALK_H
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define WALK_STEPS 24
+#define WALK_STEPS 24 /* headers looked at: four tunnels with their link layers */
 
 enum { /* what is at `at`: an IP protocol below 256, one of these, or an EtherType */
        NEXT_DONE = 256,
@@ -44,11 +49,6 @@ struct walk {
 	__u8 fragment; /* enum walk_fragment of the outermost fragmented header */
 	__u8 is_quote; /* inside an ICMP error */
 };
-
-static __always_inline int walk_load(struct xdp_md *ctx, __u32 at, void *to, __u32 bytes)
-{
-	return (int)bpf_xdp_load_bytes(ctx, at, to, bytes);
-}
 
 static __always_inline __u64 mix(__u64 v)
 {
@@ -91,7 +91,7 @@ static __always_inline void note_fragment(struct walk *w, __u32 id, int is_first
 	w->piece = mix(w->src ^ mix(w->dst + id));
 }
 
-static __noinline int step_ipv4(struct xdp_md *ctx, struct walk *w)
+static __noinline int step_ipv4(WALK_CTX *ctx, struct walk *w)
 {
 	struct {
 		__u8 version_ihl, tos;
@@ -116,7 +116,7 @@ static __noinline int step_ipv4(struct xdp_md *ctx, struct walk *w)
 	return fragment & 0x1fff ? -1 : 0;
 }
 
-static __noinline int step_ipv6(struct xdp_md *ctx, struct walk *w)
+static __noinline int step_ipv6(WALK_CTX *ctx, struct walk *w)
 {
 	struct {
 		__be32 version;
@@ -137,7 +137,7 @@ static __noinline int step_ipv6(struct xdp_md *ctx, struct walk *w)
 }
 
 /* Extension headers of IPv6 (and AH) that lie between the addresses and the transport header. */
-static __noinline int step_extension(struct xdp_md *ctx, struct walk *w)
+static __noinline int step_extension(WALK_CTX *ctx, struct walk *w)
 {
 	__u8 h[8];
 	__u32 kind = w->next;
@@ -159,7 +159,7 @@ static __noinline int step_extension(struct xdp_md *ctx, struct walk *w)
 }
 
 /* GRE (RFC 2784, 2890), with ERSPAN types I, II and III (draft-foschiano-erspan). */
-static __noinline int step_gre(struct xdp_md *ctx, struct walk *w)
+static __noinline int step_gre(WALK_CTX *ctx, struct walk *w)
 {
 	__be16 head[2];
 	__u16 flags, type;
@@ -188,7 +188,7 @@ static __noinline int step_gre(struct xdp_md *ctx, struct walk *w)
 	return 0;
 }
 
-static __noinline int step_gtpu(struct xdp_md *ctx, struct walk *w)
+static __noinline int step_gtpu(WALK_CTX *ctx, struct walk *w)
 {
 	__u8 head[12];
 	__u32 skip = 8;
@@ -210,7 +210,7 @@ static __noinline int step_gtpu(struct xdp_md *ctx, struct walk *w)
 }
 
 /* Tunnels in UDP, by their registered destination ports. Anything else ends here. */
-static __noinline int step_udp(struct xdp_md *ctx, struct walk *w)
+static __noinline int step_udp(WALK_CTX *ctx, struct walk *w)
 {
 	__be16 ports[2];
 	__u8 head[4];
@@ -243,7 +243,7 @@ static __noinline int step_udp(struct xdp_md *ctx, struct walk *w)
 	}
 }
 
-static __noinline int step_tcp(struct xdp_md *ctx, struct walk *w)
+static __noinline int step_tcp(WALK_CTX *ctx, struct walk *w)
 {
 	struct {
 		__be16 src, dst;
@@ -271,7 +271,7 @@ static __noinline int step_tcp(struct xdp_md *ctx, struct walk *w)
 	return -1;
 }
 
-static __noinline int step_sctp(struct xdp_md *ctx, struct walk *w)
+static __noinline int step_sctp(WALK_CTX *ctx, struct walk *w)
 {
 	__be16 ports[2];
 
@@ -285,7 +285,7 @@ static __noinline int step_sctp(struct xdp_md *ctx, struct walk *w)
 }
 
 /* An error belongs to the flow whose packet it quotes. */
-static __noinline int step_icmp(struct xdp_md *ctx, struct walk *w)
+static __noinline int step_icmp(WALK_CTX *ctx, struct walk *w)
 {
 	__u8 type;
 
@@ -301,7 +301,7 @@ static __noinline int step_icmp(struct xdp_md *ctx, struct walk *w)
 	return 0;
 }
 
-static __always_inline int step_ethertype(struct xdp_md *ctx, struct walk *w)
+static __always_inline int step_ethertype(WALK_CTX *ctx, struct walk *w)
 {
 	__be16 type;
 	__u8 label[4];
@@ -340,7 +340,7 @@ static __always_inline int step_ethertype(struct xdp_md *ctx, struct walk *w)
 	}
 }
 
-static __always_inline int step_link(struct xdp_md *ctx, struct walk *w)
+static __always_inline int step_link(WALK_CTX *ctx, struct walk *w)
 {
 	__be16 type;
 	__u8 first;
@@ -371,7 +371,7 @@ static __always_inline int step_link(struct xdp_md *ctx, struct walk *w)
  * then checks it once by itself, not along each of the ways that packets may be nested, which takes
  * it seconds.
  */
-__attribute__((noinline)) int walk_step(struct xdp_md *ctx, struct walk *w)
+__attribute__((noinline)) int walk_step(WALK_CTX *ctx, struct walk *w)
 {
 	if (!w) /* what the verifier wants to be sure of */
 		return -1;
@@ -408,7 +408,7 @@ __attribute__((noinline)) int walk_step(struct xdp_md *ctx, struct walk *w)
 	}
 }
 
-static __always_inline void walk_packet(struct xdp_md *ctx, struct walk *w)
+static __always_inline void walk_packet(WALK_CTX *ctx, struct walk *w)
 {
 	w->next = NEXT_ETHERNET;
 	for (int i = 0; i < WALK_STEPS; i++)
