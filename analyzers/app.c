@@ -100,6 +100,7 @@ static void ended(void *ctx, const struct tl_exchange *e)
 		.rtt_us = s->flow->rtt_server_us + s->flow->rtt_client_us,
 		.protocol = s->fs->protocol,
 		.is_push = s->fs->is_push,
+		.is_first = e->flags & TL_EXCHANGE_FIRST,
 	};
 	uint64_t end = e->turn.response_first_ns ? e->turn.response_first_ns : s->end_ns;
 	uint64_t rtt = (uint64_t)s->flow->rtt_server_us * 1000;
@@ -317,7 +318,9 @@ static void on_close(struct step *s, const struct tl_exchange_packet *p)
 	    span(fs->exchange.turn.request_last_ns, p->packet->ts_ns) < SLOW_NS)
 		return;
 	fs->is_over = true;
-	s->outcome = p->from_client ? APP_CLIENT_GAVE_UP : APP_SERVER_CLOSED;
+	s->outcome = p->from_client			 ? APP_CLIENT_GAVE_UP
+		     : p->layers->tcp_flags & TL_TCP_RST ? APP_SERVER_CUT
+							 : APP_SERVER_CLOSED;
 	s->end_ns = p->packet->ts_ns;
 	s->end_frame = p->packet->frame;
 	tl_exchange__settle(&fs->exchange);

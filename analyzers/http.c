@@ -402,8 +402,8 @@ static void conclude(struct step *s, enum tl_flow_end end)
 		struct side *own = &c->side[side];
 
 		s->side = side;
-		/* The server answered and left: no more of the request will be read. */
-		if (side == c->client && !own->end_kind && c->early_status && server->end_kind) {
+		/* The server left: no more of the request will be read. */
+		if (side == c->client && !own->end_kind && server->end_kind) {
 			own->end_kind = server->end_kind;
 			own->ended_by = !c->client;
 			own->end = server->end;

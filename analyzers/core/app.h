@@ -25,8 +25,9 @@ enum app_protocol {
 enum app_outcome {
 	APP_ANSWERED,
 	APP_CLIENT_GAVE_UP, /* FIN or RST by the client, or no packet any more */
-	APP_SERVER_CLOSED,
-	APP_STILL_WAITING, /* at the end of the capture */
+	APP_SERVER_CLOSED,  /* FIN: it has the request and is done with it */
+	APP_SERVER_CUT,	    /* RST */
+	APP_STILL_WAITING,  /* at the end of the capture */
 };
 
 #define APP_LABEL 64
@@ -44,6 +45,7 @@ struct app_report {
 	uint8_t protocol;      /* enum app_protocol */
 	uint8_t outcome;       /* enum app_outcome */
 	bool is_push;	       /* asks for something that may well take long */
+	bool is_first;	       /* nothing was answered on this connection before */
 	char label[APP_LABEL]; /* "GET /index.html", "select"; "" */
 };
 

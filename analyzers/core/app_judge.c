@@ -22,15 +22,17 @@
 #include "core/app.h"
 #include "core/text.h"
 
-#define NORMS	8192u /* a power of two */
-#define PROBES	8u
-#define GROUPS	512u
-#define LEARNED 20u /* answers, before an unknown protocol is judged */
-#define KNOWN	3u  /* answers, that make a median */
-#define SLOW_NS 1000000000ull
-#define FACTOR	10u
-#define PROOFS	TL_EVIDENCE_MAX
-#define MS_NS	1000000ull
+#define NORMS	    8192u /* a power of two */
+#define PROBES	    8u
+#define GROUPS	    512u
+#define LEARNED	    20u /* answers, before an unknown protocol is judged */
+#define KNOWN	    3u	/* answers, that make a median */
+#define SLOW_NS	    1000000000ull
+#define HANG_NS	    5000000000ull /* of an unknown protocol: a silence in which somebody gave up */
+#define SMALL_BYTES 16384u	  /* … after what has the size of a request */
+#define FACTOR	    10u
+#define PROOFS	    TL_EVIDENCE_MAX
+#define MS_NS	    1000000ull
 
 enum kind { NO_RESPONSE, SLOW };
 
@@ -47,7 +49,8 @@ struct group {
 	bool many_clients;
 	uint64_t first_ns, last_ns;
 	uint64_t count;
-	uint64_t known; /* of those, with a median to hold against */
+	uint64_t known;	 /* of those, with a median to hold against */
+	uint64_t closed; /* … that the server closed, without a word */
 	struct app_report worst;
 	uint64_t worst_median_ns;
 	uint32_t proof_count;
@@ -213,12 +216,13 @@ static void add(struct app_judge *j, struct group *g, const struct tl_subject *s
 
 	g->count++;
 	g->known += median != 0;
+	g->closed += r->outcome == APP_SERVER_CLOSED;
 	g->many_clients |= !tl_endpoint__same_host(&g->subject.client, &subject->client);
 	if (t->request_first_ns < g->first_ns)
 		g->first_ns = t->request_first_ns;
 	if (last > g->last_ns)
 		g->last_ns = last;
-	if (r->wait_ns > g->worst.wait_ns) {
+	if (g->count == 1 || r->wait_ns > g->worst.wait_ns) {
 		g->worst = *r;
 		g->worst_median_ns = median;
 	}
@@ -239,6 +243,7 @@ static void write_evidence(const struct group *g, struct tl_finding *f)
 		const char *what = p->what == 0			     ? "end of the request"
 				   : p->what == 1		     ? "first byte of the answer"
 				   : p->outcome == APP_SERVER_CLOSED ? "the server closes"
+				   : p->outcome == APP_SERVER_CUT    ? "the server resets"
 								     : "the client gives up";
 
 		tl_finding__evidence(f, p->frame, p->ts_ns, "%s", what);
@@ -295,6 +300,26 @@ static void write_slow(const struct group *g, struct tl_finding *f)
 			    "(the network is not to blame)");
 }
 
+/* curl says "empty reply from server". */
+static void write_closed(const struct group *g, struct tl_finding *f)
+{
+	char server[TL_TEXT_ENDPOINT], waited[TL_TEXT_SPAN];
+
+	tl_finding__summary(
+		f,
+		"%s took %llu request%s and closed the connection without an answer%s%s (%s, after "
+		"%s)",
+		tl_text__endpoint(&g->subject.server, server), (unsigned long long)g->count,
+		tl_text__plural(g->count), *g->worst.label ? ": " : "", g->worst.label,
+		app_protocol__name(g->protocol), tl_text__span(g->worst.wait_ns, waited));
+	tl_finding__cause(
+		f, "the program behind the port has the request and gives up on it: it fails "
+		   "on it, its worker process died, or a proxy there has no backend");
+	tl_finding__next(f,
+			 "look at the log of the program behind the port at that time; the network "
+			 "delivered the request");
+}
+
 static void write_no_response(const struct group *g, struct tl_finding *f)
 {
 	char server[TL_TEXT_ENDPOINT], waited[TL_TEXT_SPAN];
@@ -324,7 +349,7 @@ static void weigh(const struct app_judge *j, const struct group *g, struct tl_fi
 					     "the capture ended while the client waited");
 	}
 	if (g->protocol == APP_TLS || g->protocol == APP_TCP) {
-		f->severity = g->protocol == APP_TLS ? TL_INFO : TL_WARNING;
+		f->severity = g->protocol == APP_TCP && g->known ? TL_WARNING : TL_INFO;
 		f->confidence -= 0.2;
 		tl_finding__counter_evidence(
 			f, 0, g->last_ns, "what was asked for is not known: it may rightly wait");
@@ -352,6 +377,8 @@ static void tell(struct app_judge *j, struct group *g)
 	f->evidence_count = f->counter_evidence_count = f->detail_count = 0;
 	if (g->kind == SLOW)
 		write_slow(g, f);
+	else if (g->closed == g->count)
+		write_closed(g, f);
 	else
 		write_no_response(g, f);
 	write_details(g, f);
@@ -369,14 +396,34 @@ static void tell(struct app_judge *j, struct group *g)
 /* --- reports -------------------------------------------------------------------------------------
  */
 
+/*
+ * Of a protocol that was not learned: something small was sent at once on a new connection, the
+ * server never said a word, and the client gave up after a while. Some protocols only send.
+ */
+static bool looks_hung(const struct app_report *r)
+{
+	const struct tl_exchange_turn *t = &r->turn;
+
+	return r->is_first && r->outcome == APP_CLIENT_GAVE_UP && r->wait_ns >= HANG_NS &&
+	       t->request_bytes <= SMALL_BYTES &&
+	       t->request_last_ns - t->request_first_ns < SLOW_NS;
+}
+
 static bool takes_long(const struct app_report *r, const struct app_norm *n)
 {
 	uint64_t median = median_of(n);
 	uint64_t limit = FACTOR * median > SLOW_NS ? FACTOR * median : SLOW_NS;
 
+	bool is_known = r->protocol != APP_TCP && r->protocol != APP_TLS;
+
+	/* It has the request (an ACK says so) and closes: there will be no answer. */
+	if (r->outcome == APP_SERVER_CLOSED && is_known)
+		return true;
 	if (r->wait_ns < limit || r->is_push)
 		return false;
-	if (r->protocol == APP_TCP || r->protocol == APP_TLS)
+	if (r->protocol == APP_TCP && n->count < LEARNED)
+		return looks_hung(r);
+	if (!is_known)
 		return n->count >= LEARNED && n->unanswered * 20 < n->count;
 	return true;
 }

@@ -22,6 +22,7 @@
 #define CLOCK_TRY_NS  1000000000ull
 #define CONTROL_BYTES 100u /* a smaller record amid a response asks for nothing (HTTP/2) */
 #define CONTROL_NS    50000000ull
+#define HELD_NS	      10000000ull
 #define TICKET_LEAST  150u
 #define TICKET_MOST   600u
 
@@ -159,6 +160,22 @@ static uint32_t late_ms(struct tl_exchange *e, const struct tl_exchange_packet *
 	return (uint32_t)late;
 }
 
+/*
+ * A sender that has more to send pushes nothing and fills its segments. Where they come in bursts,
+ * a round trip lies between those; one by one, something on the way lets them through slowly.
+ */
+static void note_held(struct tl_exchange *e, const struct tl_exchange_packet *p, uint64_t gap_ns)
+{
+	struct tl_exchange_turn *t = &e->turn;
+
+	t->full++;
+	if (e->flags & TL_EXCHANGE_PUSHED || gap_ns < HELD_NS ||
+	    p->layers->flags & TL_LAYERS_TCP_TS)
+		return;
+	t->held++;
+	t->held_ns += gap_ns;
+}
+
 /* The gap before a server's segment that brings something new. */
 static void split_gap(struct tl_exchange *e, const struct tl_exchange_packet *p, uint32_t late)
 {
@@ -175,6 +192,8 @@ static void split_gap(struct tl_exchange *e, const struct tl_exchange_packet *p,
 	part = least(gap, shut);
 	t->window_ns += part;
 	gap -= part;
+	if (is_full)
+		note_held(e, p, gap);
 	part = least(gap, e->drained_ns ? span(t->response_last_ns, e->drained_ns) : gap);
 	part += least(gap - part, (uint64_t)p->flow->rtt_server_us * 1000);
 	t->transit_ns += part;

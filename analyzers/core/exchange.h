@@ -57,6 +57,8 @@ struct tl_exchange_turn {
 	uint64_t loss_ns;    /* waited for retransmissions, of the request too */
 	uint64_t transit_ns; /* response: bytes were on their way */
 	uint64_t idle_ns;    /* response: the server did not send, though it could */
+	uint64_t held_ns; /* response, no timestamps: before full segments that came one by one */
+	uint32_t held, full; /* how many such, of how many full segments */
 	uint32_t request_bytes;
 	uint32_t retransmissions;
 	uint32_t rtt_max_us;  /* tap to client and back, while the response lasted */

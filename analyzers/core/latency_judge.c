@@ -26,6 +26,8 @@
 #define LATE_NS	     500000000ull /* in a queue: nobody plans for that */
 #define LATE_SOME_NS 100000000ull
 #define SLOW_RATE    (512ull << 10) /* bytes a second, below which some lateness is enough */
+#define HELD_LEAST   16u
+#define HELD_RATE    (128ull << 10) /* … below which full segments that come one by one are */
 #define TAIL_NS	     100000000ull   /* beyond what a delayed ACK explains */
 #define PROOFS	     TL_EVIDENCE_MAX
 
@@ -105,6 +107,21 @@ static struct parts parts_of(const struct app_report *r)
 	return p;
 }
 
+static uint64_t rate_of(const struct app_report *r, const struct parts *p)
+{
+	return p->response_ns ? r->turn.response_bytes * 1000000000ull / p->response_ns : 0;
+}
+
+/* A sender without timestamps that always had more to send, and something that let it out slowly.
+ */
+static bool is_held(const struct app_report *r, const struct parts *p)
+{
+	const struct tl_exchange_turn *t = &r->turn;
+
+	return t->held >= HELD_LEAST && t->held * 4 >= t->full * 3 &&
+	       t->held_ns * 2 >= p->network_ns && rate_of(r, p) < HELD_RATE;
+}
+
 /* Is there a reason to blame the network, besides that it took long? */
 static bool network_is_ill(const struct app_report *r, const struct parts *p)
 {
@@ -112,7 +129,6 @@ static bool network_is_ill(const struct app_report *r, const struct parts *p)
 	uint64_t base_ns = (uint64_t)r->rtt_us * 1000;
 	uint64_t rtt_ns = span(base_ns, (uint64_t)t->rtt_max_us * 1000);
 	uint64_t late_ns = (uint64_t)t->late_max_ms * MS_NS;
-	uint64_t rate = p->response_ns ? t->response_bytes * 1000000000ull / p->response_ns : 0;
 
 	if (rtt_ns > late_ns)
 		late_ns = rtt_ns;
@@ -122,7 +138,9 @@ static bool network_is_ill(const struct app_report *r, const struct parts *p)
 		return false;
 	if (late_ns >= LATE_NS && late_ns >= 2 * base_ns)
 		return true;
-	return late_ns >= LATE_SOME_NS && late_ns >= 2 * base_ns && rate < SLOW_RATE;
+	if (is_held(r, p))
+		return true;
+	return late_ns >= LATE_SOME_NS && late_ns >= 2 * base_ns && rate_of(r, p) < SLOW_RATE;
 }
 
 static enum blame blame_of(const struct app_report *r, const struct parts *p, bool is_slow)
@@ -205,6 +223,12 @@ static void write_network(const struct group *g, struct tl_finding *f)
 				  t->retransmissions, (unsigned long long)(t->loss_ns / MS_NS));
 	else if (g->parts.connect_ns >= SLOW_NS)
 		tl_finding__cause(f, "the connection came about late: SYN or SYN-ACK were lost");
+	else if (is_held(&g->worst, &g->parts))
+		tl_finding__cause(f,
+				  "full segments came one by one, %llu KiB in a second, though the "
+				  "server had more to send: a full queue, a rate limit or a low "
+				  "priority (QoS) on the path",
+				  (unsigned long long)(rate_of(&g->worst, &g->parts) >> 10));
 	else
 		tl_finding__cause(f,
 				  "the answer was sent soon but was long on its way: a full queue, "
@@ -287,7 +311,7 @@ static void tell(struct latency_judge *j, struct group *g)
 	f = tl_findings__begin(j->view.findings, "latency.breakdown", key, sizeof(key), &is_new);
 	/* app.slow warns of a server, tcp.zero_window of a client that lets its window be shut. */
 	f->severity = g->blame == NETWORK ? TL_WARNING : TL_INFO;
-	f->confidence = 0.85;
+	f->confidence = g->blame == NETWORK && is_held(&g->worst, &g->parts) ? 0.65 : 0.85;
 	f->first_ns = g->first_ns;
 	f->last_ns = g->last_ns;
 	f->count = g->count;

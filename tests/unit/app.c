@@ -198,6 +198,59 @@ Test(app, request_without_answer)
 	cr_expect_eq(f->evidence_count, 2);
 }
 
+/* curl calls it an empty reply. */
+Test(app, server_that_takes_the_request_and_closes)
+{
+	struct talk t = talk__open(b, &web, 0);
+	const struct tl_finding *f;
+
+	ask(&t, 100, "GET /big HTTP/1.1\r\n\r\n");
+	talk__fin(&t, TALK_SERVER, 110);
+	talk__fin(&t, TALK_CLIENT, 111);
+	bed__end(b);
+	f = only("app.no_response");
+	cr_expect_eq(f->severity, TL_ERROR);
+	cr_expect_eq(bed__detail(f, "waited_ms"), 10);
+	cr_expect_not_null(strstr(f->summary, "closed the connection"), "%s", f->summary);
+	cr_expect_eq(f->evidence_count, 2);
+}
+
+Test(app, server_that_closed_before_it_had_the_request)
+{
+	struct talk t = talk__open(b, &web, 0);
+
+	get(&t, 10, 5);
+	t.no_ack = true;
+	/* both at once: the FIN does not ACK the request, which a reset answers */
+	ask(&t, 5000, "GET /late HTTP/1.1\r\n\r\n");
+	talk__packet(&t, TALK_SERVER, 5000, BED_FIN(t.next[TALK_SERVER], t.next[TALK_CLIENT] - 22));
+	talk__packet(&t, TALK_SERVER, 5001, BED_RST(t.next[TALK_SERVER] + 1));
+	bed__end(b);
+	cr_expect_null(bed__only(b, "app.no_response"));
+}
+
+Test(app, unknown_protocol_whose_server_never_says_a_word)
+{
+	struct talk t = talk__open(b, &web, 0);
+
+	talk__client(&t, 100, NULL, 40);
+	talk__fin(&t, TALK_CLIENT, 9000);
+	bed__end(b);
+	cr_expect_eq(only("app.no_response")->severity, TL_INFO);
+	cr_expect_eq(bed__detail(only("app.no_response"), "waited_ms"), 8900);
+}
+
+Test(app, a_log_that_is_only_sent_is_no_request)
+{
+	struct talk t = talk__open(b, &web, 0);
+
+	for (unsigned i = 0; i < 20; i++)
+		talk__client(&t, 100 + i * 500, NULL, 80);
+	talk__fin(&t, TALK_CLIENT, 30000);
+	bed__end(b);
+	cr_expect_eq(ours(TL_INFO), 0);
+}
+
 Test(app, request_that_was_not_acked_is_not_the_programs_fault)
 {
 	struct talk t = talk__open(b, &web, 0);
@@ -353,6 +406,51 @@ Test(latency, answer_that_is_long_on_its_way)
 	cr_expect_eq(bed__detail(f, "server_ms"), 50);
 	cr_expect_geq(bed__detail(f, "response_ms"), 4050);
 	cr_expect_null(bed__only(b, "app.slow"));
+}
+
+/* No timestamps, and the queue is before the tap: all there is to see is how the segments come. */
+Test(latency, full_segments_one_by_one)
+{
+	struct talk t = talk__open(b, &web, 0);
+	struct bed_tcp segment;
+
+	ask(&t, 200, "GET /api HTTP/1.1\r\n\r\n");
+	t.no_ack = true;
+	for (unsigned i = 0; i < 40; i++) {
+		segment = BED_DATA(t.next[TALK_SERVER], t.next[TALK_CLIENT], BED_PAYLOAD);
+		if (i < 39)
+			segment.flags = TL_TCP_ACK;
+		talk__packet(&t, TALK_SERVER, 250 + i * 110, segment);
+		t.next[TALK_SERVER] += BED_PAYLOAD;
+		talk__ack(&t, TALK_CLIENT, 251 + i * 110);
+	}
+	talk__close(&t, 6000);
+	bed__end(b);
+	cr_expect_str_eq(bed__detail_string(only("latency.breakdown"), "blame"), "network");
+	cr_expect_eq(only("latency.breakdown")->severity, TL_WARNING);
+}
+
+/* Slow start on a long path: a burst each round trip. */
+Test(latency, bursts_of_slow_start_are_no_fault)
+{
+	struct talk t = talk__open(b, &web, 0);
+
+	ask(&t, 200, "GET /api HTTP/1.1\r\n\r\n");
+	t.no_ack = true;
+	for (unsigned i = 0, n = 2; i < 4; i++, n *= 2) {
+		struct bed_tcp segment;
+
+		for (unsigned k = 0; k < n; k++) {
+			segment = BED_DATA(t.next[TALK_SERVER], t.next[TALK_CLIENT], BED_PAYLOAD);
+			segment.flags = TL_TCP_ACK;
+			talk__packet(&t, TALK_SERVER, 250 + i * 400, segment);
+			t.next[TALK_SERVER] += BED_PAYLOAD;
+		}
+		talk__ack(&t, TALK_CLIENT, 252 + i * 400);
+	}
+	talk__close(&t, 6000);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "latency.", TL_INFO), 0);
 }
 
 Test(latency, client_that_shuts_its_window)

@@ -312,6 +312,19 @@ Test(http, both_sides_wait_for_the_rest)
 	cr_expect_eq(bed__detail(only("http.body_mismatch"), "observed"), 3);
 }
 
+Test(http, server_that_closes_while_it_waits_for_the_rest)
+{
+	struct talk t = connect_at(0, 40001);
+
+	CLIENT(&t, .text = "POST /api/user HTTP/1.1\r\nContent-Length: 512\r\n\r\nabc");
+	t.ms = 60000;
+	SERVER(&t, .flags = TL_TCP_FIN);
+	CLIENT(&t, 0);
+	bed__end(b);
+	cr_expect_eq(bed__detail(only("http.body_mismatch"), "observed"), 3);
+	cr_expect_eq(only("http.body_mismatch")->severity, TL_ERROR);
+}
+
 Test(http, server_that_closes_within_a_body)
 {
 	struct talk t = connect_at(0, 40001);
