@@ -128,6 +128,9 @@ static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, ui
 	if (!f)
 		return tl_copies__check(&tracker->copies, &tracker->key[i], ts_ns, NULL);
 	d = &f->dir[batch->lookup[i].ret_side];
+	/* Some senders give all their packets one IP ID (RFC 6864 lets them). */
+	if (tl_direction__is(d, TL_DIRECTION_SAME_ID))
+		tracker->key[i].strong = false;
 	hint = (struct tl_copy_hint){
 		.occupies = l->payload_bytes || l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN),
 		.loss_signal = d->dup_acks || d->sacked.head,

@@ -71,6 +71,9 @@ static void take_identity(struct tl_look *look)
 	}
 	if (l->ip_version != 4 || !l->ip_id)
 		return;
+	d->flags &= (uint16_t)~TL_DIRECTION_SAME_ID;
+	if (!step)
+		d->flags |= TL_DIRECTION_SAME_ID;
 	if (step > 0 && step <= ID_STEP_MAX)
 		d->id_score = d->id_score < ID_SCORE_MAX ? d->id_score + 1 : ID_SCORE_MAX;
 	else if (step < -ID_STEP_MAX || step > ID_STEP_MAX)

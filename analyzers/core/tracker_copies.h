@@ -12,7 +12,7 @@
  * Those are the *path*.
  *
  *   identity   what tells two packets of one sender apart       a copy when the second comes
- *   strong     an IP ID                                         within STRONG_GAP
+ *   strong     an IP ID, of a sender that changes it            within STRONG_GAP
  *   weak       none; TCP bytes, SYN or FIN                      sooner than a retransmission could
  *   weak       none; a pure ACK, RST, or not TCP                if this mirror is known to copy
  *

@@ -36,6 +36,8 @@ enum tl_direction_flag {
 	TL_DIRECTION_DOUBT = 1u << 10,	/* the last unit missed may have been its FIN */
 	TL_DIRECTION_GROWN = 1u << 11,	/* a gibibyte and more above base_seq */
 	TL_DIRECTION_TALKED = 1u << 12, /* it sent more than a SYN or a RST */
+	TL_DIRECTION_SAME_ID =
+		1u << 13, /* its last two packets had one IP ID, which says nothing then */
 };
 
 struct tl_mark {

@@ -477,3 +477,25 @@ Test(tracker_rules, a_segment_far_outside_changes_nothing)
 	cr_expect_eq(bed->totals.missed_unsure_bytes, 0);
 	destroy(bed);
 }
+
+/* --- identity --------------------------------------------------------------------------------- */
+
+/* A sender whose packets all have one IP ID, and no timestamps. */
+Test(tracker_rules, one_ip_id_for_all_packets_makes_no_copies_of_retransmissions)
+{
+	struct bed *bed = make();
+	struct sim_frame data[] = { DATA(0, 100), DATA(100, 100), DATA(200, 100) };
+	const struct tl_segment *s;
+
+	bed->no_ts = true;
+	shake_hands(bed);
+	for (unsigned i = 0; i < 3; i++) {
+		data[i].ip_id = 1;
+		send(bed, 10000 + i, data[i]);
+	}
+	s = send(bed, 30000, data[0]);
+	expect_verdict(s, TL_VERDICT_LOST_AFTER);
+	s = send(bed, 30002, data[0]);
+	expect_verdict(s, TL_VERDICT_COPY);
+	destroy(bed);
+}
