@@ -29,7 +29,7 @@
 #define LOSS_WARNING_SHARE 0.001
 
 enum kind { KIND_COUNTS = 1, KIND_EVIDENCE };
-enum proof { PROOF_COPY, PROOF_ONE_WAY, PROOF_MISSED, PROOFS };
+enum proof { PROOF_COPY, PROOF_ONE_WAY, PROOFS };
 
 struct counts {
 	uint64_t packets;
@@ -135,8 +135,6 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		w->counts.tcp_bytes += segment->new_bytes;
 		if (segment->verdict == TL_VERDICT_COPY)
 			show(w, packet, PROOF_COPY, 0);
-		if (segment->missed_bytes)
-			show(w, packet, PROOF_MISSED, segment->missed_bytes);
 		if (segment->acked_bytes && lookup->ret_flow &&
 		    !lookup->ret_flow->packets[!lookup->ret_side])
 			show(w, packet, PROOF_ONE_WAY, segment->acked_bytes);
@@ -225,39 +223,46 @@ static struct tl_finding *begin(struct judge_state *j, const char *kind)
 	return f;
 }
 
-static void word(const struct evidence *e, char *text, size_t room)
+/* A filter that selects the frames of the evidence. */
+static void write_filter(struct tl_finding *f)
 {
-	switch (e->proof) {
-	case PROOF_COPY:
-		snprintf(text, room, "the same packet as one shortly before it");
-		break;
-	case PROOF_ONE_WAY:
-		snprintf(text, room, "ACKs %" PRIu32 " bytes that were not shown", e->bytes);
-		break;
-	default:
-		snprintf(text, room, "%" PRIu32 " bytes before this never came by", e->bytes);
-	}
-}
-
-/* Evidence, and a filter that selects its frames. */
-static void prove(const struct judge_state *j, struct tl_finding *f, enum proof proof)
-{
-	char filter[EVIDENCE_EACH * 48];
+	char filter[TL_EVIDENCE_MAX * 48];
 	size_t at = 0;
 
-	for (uint32_t i = 0; i < j->evidence_count[proof]; i++) {
-		const struct evidence *e = &j->evidence[proof][i];
-		char text[80];
-
-		word(e, text, sizeof(text));
-		tl_finding__evidence(f, e->frame, e->ts_ns, "%s", text);
-		if (e->frame)
+	for (uint32_t i = 0; i < f->evidence_count; i++)
+		if (f->evidence[i].frame)
 			at += (size_t)snprintf(filter + at, sizeof(filter) - at,
 					       "%sframe.number==%" PRIu64, at ? " || " : "",
-					       e->frame);
-	}
+					       f->evidence[i].frame);
 	if (at)
 		tl_finding__filter(f, "%s", filter);
+}
+
+static void prove(const struct judge_state *j, struct tl_finding *f, enum proof proof)
+{
+	for (uint32_t i = 0; i < j->evidence_count[proof]; i++) {
+		const struct evidence *e = &j->evidence[proof][i];
+
+		if (proof == PROOF_COPY)
+			tl_finding__evidence(f, e->frame, e->ts_ns,
+					     "the same packet as one shortly before it");
+		else
+			tl_finding__evidence(f, e->frame, e->ts_ns,
+					     "ACKs %" PRIu32 " bytes that were not shown",
+					     e->bytes);
+	}
+	write_filter(f);
+}
+
+static void prove_missed(const struct judge_state *j, struct tl_finding *f)
+{
+	const struct tl_core_missed_list *missed = tl_facts__missed(j->judge->facts);
+
+	for (uint32_t i = 0; i < missed->count; i++)
+		tl_finding__evidence(f, missed->item[i].frame, missed->item[i].ts_ns,
+				     "before it lie %" PRIu32 " bytes that never came by",
+				     missed->item[i].bytes);
+	write_filter(f);
 }
 
 static void judge_duplicates(struct judge_state *j, const struct tl_tracker_totals *t)
@@ -341,7 +346,7 @@ static void judge_loss(struct judge_state *j, const struct tl_tracker_totals *t)
 	tl_finding__detail_f64(f, "share", share);
 	tl_finding__detail_u64(f, "missed_segments", t->missed_segments);
 	tl_finding__detail_u64(f, "capture_drops", drops);
-	prove(j, f, PROOF_MISSED);
+	prove_missed(j, f);
 	tl_findings__commit(j->judge->findings, f, j->sum.last_ns);
 }
 

@@ -27,6 +27,7 @@ struct host {
 struct tl_judge_facts {
 	struct tl_tracker_totals worker[TL_WORKERS_MAX];
 	struct tl_tracker_totals sum;
+	struct tl_core_missed_list missed;
 	uint64_t capture_drops;
 	struct host host[HOSTS];
 };
@@ -112,6 +113,29 @@ static void observe_totals(struct tl_judge_facts *facts, const struct tl_observa
 	memcpy(old, now, sizeof(now));
 }
 
+static void observe_missed(struct tl_judge_facts *facts, const struct tl_observation *observation)
+{
+	struct tl_core_missed_list *known = &facts->missed;
+	struct tl_core_missed_list list;
+
+	if (observation->data_bytes != sizeof(list))
+		return;
+	memcpy(&list, observation->data, sizeof(list));
+	for (uint32_t i = 0; i < list.count && i < TL_CORE_MISSED_MAX; i++) {
+		uint32_t at = known->count, kept = known->count;
+
+		while (at > 0 && known->item[at - 1].ts_ns > list.item[i].ts_ns)
+			at--;
+		if (at == TL_CORE_MISSED_MAX)
+			continue;
+		kept -= kept == TL_CORE_MISSED_MAX;
+		memmove(&known->item[at + 1], &known->item[at],
+			(kept - at) * sizeof(known->item[0]));
+		known->item[at] = list.item[i];
+		known->count = kept + 1;
+	}
+}
+
 void tl_facts__observe(struct tl_judge_facts *facts, const struct tl_observation *observation)
 {
 	if (observation->analyzer != TL_OBSERVATION_CORE)
@@ -120,6 +144,8 @@ void tl_facts__observe(struct tl_judge_facts *facts, const struct tl_observation
 		observe_hosts(facts, observation);
 	else if (observation->kind == TL_CORE_TOTALS)
 		observe_totals(facts, observation);
+	else if (observation->kind == TL_CORE_MISSED)
+		observe_missed(facts, observation);
 }
 
 void tl_facts__set_totals(struct tl_judge_facts *facts, const struct tl_run_totals *totals)
@@ -154,6 +180,11 @@ void tl_facts__tracker_totals(const struct tl_judge_facts *facts,
 			      struct tl_tracker_totals *ret_totals)
 {
 	*ret_totals = facts->sum;
+}
+
+const struct tl_core_missed_list *tl_facts__missed(const struct tl_judge_facts *facts)
+{
+	return &facts->missed;
 }
 
 uint64_t tl_facts__capture_drops(const struct tl_judge_facts *facts)

@@ -29,6 +29,7 @@ void tl_facts__set_totals(struct tl_judge_facts *facts, const struct tl_run_tota
 enum tl_core_observation {
 	TL_CORE_HOSTS = 1, /* struct tl_core_hosts: addresses first seen sending */
 	TL_CORE_TOTALS,	   /* struct tl_tracker_totals: the worker's, since the start */
+	TL_CORE_MISSED,	   /* struct tl_core_missed_list: proof of missed_bytes */
 };
 
 #define TL_CORE_HOSTS_MAX 40
@@ -37,6 +38,20 @@ struct tl_core_hosts {
 	uint32_t count;
 	uint8_t ip_version[TL_CORE_HOSTS_MAX];
 	uint8_t ip[TL_CORE_HOSTS_MAX][16];
+};
+
+/* The packet that showed a gap: one after it, or an ACK of it. */
+struct tl_core_missed {
+	uint64_t frame;
+	uint64_t ts_ns;
+	uint32_t bytes;
+};
+
+#define TL_CORE_MISSED_MAX 4
+
+struct tl_core_missed_list {
+	uint32_t count;
+	struct tl_core_missed item[TL_CORE_MISSED_MAX];
 };
 
 _Static_assert(sizeof(struct tl_core_hosts) <= TL_OBSERVATION_BYTES, "fits in one observation");
@@ -57,6 +72,9 @@ enum tl_two_way tl_facts__two_way(const struct tl_judge_facts *facts);
 /* The trackers' counts, summed over the workers. */
 void tl_facts__tracker_totals(const struct tl_judge_facts *facts,
 			      struct tl_tracker_totals *ret_totals);
+
+/* The first gaps that were told, by time. Borrowed until the next observation. */
+const struct tl_core_missed_list *tl_facts__missed(const struct tl_judge_facts *facts);
 
 /* Packets this capture lost (all stages) until now. */
 uint64_t tl_facts__capture_drops(const struct tl_judge_facts *facts);

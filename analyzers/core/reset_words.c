@@ -232,7 +232,7 @@ void reset_words__reset(const struct reset_sum *sum, const struct tl_judge_facts
 {
 	struct words w = words_of(sum);
 	static const char *const when[] = {
-		"right after the handshake",
+		"before any data",
 		"in the middle of a transfer",
 		"while it was idle",
 		"while it was closing",

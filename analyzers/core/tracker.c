@@ -149,10 +149,12 @@ static void take_tcp(struct tl_tracker *tracker, const struct tl_batch *batch, u
 
 	look->pool = &tracker->pool;
 	look->totals = &tracker->totals;
+	look->report = &tracker->report;
 	look->l = &batch->layers[i];
 	look->d = &f->dir[side];
 	look->peer = &f->dir[!side];
 	look->now_ns = batch->packet[i].ts_ns;
+	look->frame = batch->packet[i].frame;
 	if (!(f->flags & TL_TRACKED_COUNTED)) {
 		f->flags |= TL_TRACKED_COUNTED;
 		f->first_ns = look->now_ns;
@@ -246,6 +248,7 @@ void tl_tracker__flow_end(struct tl_tracker *tracker, const struct tl_flow *flow
 	struct tl_look look = {
 		.pool = &tracker->pool,
 		.totals = &tracker->totals,
+		.report = &tracker->report,
 		.flow = f,
 		.segment = &unused,
 		.now_ns = flow->last_ns,
@@ -253,11 +256,14 @@ void tl_tracker__flow_end(struct tl_tracker *tracker, const struct tl_flow *flow
 
 	if (!(f->flags & TL_TRACKED_COUNTED))
 		return;
+	tl_direction__expire_holes(&look, &f->dir[0], true);
+	tl_direction__expire_holes(&look, &f->dir[1], true);
 	for (uint32_t side = 0; side < 2; side++) {
+		const struct tl_direction *peer = &f->dir[!side];
 		bool closed = end == TL_FLOW_END_CLOSED ||
-			      tl_direction__is(&f->dir[!side], TL_DIRECTION_FIN);
+			      f->dir[side].flags & TL_DIRECTION_ALONE ||
+			      peer->flags & (TL_DIRECTION_FIN | TL_DIRECTION_ALONE);
 
-		tl_direction__expire_holes(&look, &f->dir[side], true);
 		tl_direction__settle_doubt(&look, &f->dir[side], !closed);
 		tl_ranges__clear(&tracker->pool, &f->dir[side].sacked);
 	}

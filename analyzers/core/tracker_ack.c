@@ -15,7 +15,7 @@ static void sample_rtt(struct tl_look *look, struct tl_direction *p)
 
 	p->flags &= (uint16_t)~TL_DIRECTION_TIMED;
 	look->segment->rtt_us = rtt_us;
-	if (!p->srtt_us) {
+	if (!p->min_rtt_us) {
 		p->srtt_us = p->min_rtt_us = rtt_us;
 		return;
 	}
@@ -35,6 +35,7 @@ static void open_unseen(struct tl_look *look, struct tl_direction *p, uint32_t e
 		.end = end,
 		.flags = flags,
 		.born_ns = look->now_ns,
+		.frame = look->frame,
 		.delivered_ns = look->now_ns,
 		.tsval = l->tsecr,
 		.has_tsval = l->flags & TL_LAYERS_TCP_TS,

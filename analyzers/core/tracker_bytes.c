@@ -158,6 +158,7 @@ static void take_range(struct tl_look *look, uint32_t start, uint32_t end, struc
 			.start = d->next_seq,
 			.end = start,
 			.born_ns = look->now_ns,
+			.frame = look->frame,
 			.ip_id = l->ip_version == 4 ? (uint16_t)l->ip_id : 0,
 			.tsval = l->tsval,
 			.has_tsval = l->flags & TL_LAYERS_TCP_TS,
@@ -419,6 +420,7 @@ static void take_base(struct tl_look *look, uint32_t start)
 					    .end = d->una,
 					    .flags = TL_RANGE_BY_ACK | TL_RANGE_DELIVERED,
 					    .born_ns = look->now_ns,
+					    .frame = look->frame,
 					    .delivered_ns = look->now_ns });
 	}
 }
@@ -442,6 +444,18 @@ static uint8_t fit_of_rst(const struct tl_look *look)
 		       : TL_RST_OUTSIDE;
 }
 
+/* With the peer unseen, what follows a SYN tells how long an answer takes. */
+static void time_unheard(struct tl_look *look)
+{
+	struct tl_direction *d = look->d;
+	uint64_t us = since(look, d->timed_ns) / 1000;
+
+	if (!tl_direction__is(d, TL_DIRECTION_SYN | TL_DIRECTION_TIMED) ||
+	    d->flags & (TL_DIRECTION_ACKED | TL_DIRECTION_TALKED))
+		return;
+	d->srtt_us = us > UINT32_MAX / 8 ? UINT32_MAX / 8 : (uint32_t)us;
+}
+
 void tl_look__bytes(struct tl_look *look)
 {
 	const struct tl_layers *l = look->l;
@@ -457,6 +471,8 @@ void tl_look__bytes(struct tl_look *look)
 			look->segment->relative_seq = l->seq - d->base_seq;
 		return;
 	}
+	if (!syn)
+		time_unheard(look);
 	if (syn)
 		take_syn(look);
 	else if (!tl_direction__is(d, TL_DIRECTION_SEEN))

@@ -130,7 +130,8 @@ bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *pack
 	h = mix(h, layers->payload_bytes);
 	ret_key->hash = mix_transport(h, packet, layers);
 	ret_key->path = path_of(packet, layers);
-	ret_key->strong = layers->ip_id != 0;
+	/* Nobody sends a SYN again before a second has passed (RFC 6298, section 2.1). */
+	ret_key->strong = layers->ip_id != 0 || layers->tcp_flags & TL_TCP_SYN;
 	return true;
 }
 

@@ -12,8 +12,8 @@
  * Those are the *path*.
  *
  *   identity   what tells two packets of one sender apart       a copy when the second comes
- *   strong     an IP ID, of a sender that changes it            within STRONG_GAP
- *   weak       none; TCP bytes, SYN or FIN                      sooner than a retransmission could
+ *   strong     an IP ID, of a sender that changes it; a SYN     within STRONG_GAP
+ *   weak       none; TCP bytes or FIN                           sooner than a retransmission could
  *   weak       none; a pure ACK, RST, or not TCP                if this mirror is known to copy
  *
  * and on another path always within OTHER_PATH_GAP (weak: STRONG_GAP). What is known of the mirror

@@ -244,6 +244,13 @@ bool tl_ranges__pop_delivered(struct tl_range_pool *pool, struct tl_range_list *
 	return false;
 }
 
+bool tl_ranges__pop_older(struct tl_range_pool *pool, struct tl_range_list *list, uint64_t since_ns,
+			  struct tl_range *ret_range)
+{
+	return list->head && pool->range[list->head].born_ns <= since_ns &&
+	       tl_ranges__pop(pool, list, ret_range);
+}
+
 bool tl_ranges__pop(struct tl_range_pool *pool, struct tl_range_list *list,
 		    struct tl_range *ret_range)
 {

@@ -34,6 +34,7 @@ struct tl_range {
 	uint16_t flags; /* enum tl_range_flag */
 	bool has_tsval;
 	uint64_t born_ns;
+	uint64_t frame; /* that showed it, then */
 	uint64_t wanted_ns;
 	uint64_t delivered_ns;
 };
@@ -97,6 +98,10 @@ void tl_ranges__want(struct tl_range_pool *pool, const struct tl_range_list *lis
 /* Takes out the lowest range that was delivered at or before `since_ns`; false when none was. */
 bool tl_ranges__pop_delivered(struct tl_range_pool *pool, struct tl_range_list *list,
 			      uint64_t since_ns, struct tl_range *ret_range);
+
+/* Takes out the lowest range if it was born at or before `since_ns`; false when there is none. */
+bool tl_ranges__pop_older(struct tl_range_pool *pool, struct tl_range_list *list, uint64_t since_ns,
+			  struct tl_range *ret_range);
 
 /* Takes the lowest range out; false when the list is empty. */
 bool tl_ranges__pop(struct tl_range_pool *pool, struct tl_range_list *list,

@@ -13,8 +13,9 @@ void tl_report__init(struct tl_report *report, const struct tl_analysis_worker_o
 
 static bool emit(const struct tl_report *report, uint16_t kind, const void *data, uint64_t now_ns)
 {
-	size_t bytes = kind == TL_CORE_HOSTS ? sizeof(struct tl_core_hosts)
-					     : sizeof(struct tl_tracker_totals);
+	size_t bytes = kind == TL_CORE_HOSTS	? sizeof(struct tl_core_hosts)
+		       : kind == TL_CORE_TOTALS ? sizeof(struct tl_tracker_totals)
+						: sizeof(struct tl_core_missed_list);
 	struct tl_observation observation;
 
 	if (!report->emit)
@@ -72,10 +73,25 @@ void tl_report__host(struct tl_report *report, const struct tl_report_host *host
 		flush_hosts(report, ts_ns);
 }
 
+void tl_report__missed(struct tl_report *report, const struct tl_core_missed *missed)
+{
+	if (report->missed_told + report->missed.count < TL_CORE_MISSED_MAX)
+		report->missed.item[report->missed.count++] = *missed;
+}
+
+static void flush_missed(struct tl_report *report, uint64_t now_ns)
+{
+	if (!report->missed.count || !emit(report, TL_CORE_MISSED, &report->missed, now_ns))
+		return;
+	report->missed_told += report->missed.count;
+	memset(&report->missed, 0, sizeof(report->missed));
+}
+
 void tl_report__flush(struct tl_report *report, const struct tl_tracker_totals *totals,
 		      uint64_t now_ns)
 {
 	flush_hosts(report, now_ns);
+	flush_missed(report, now_ns);
 	report->syn_hosts = 0;
 	if (!memcmp(&report->told, totals, sizeof(*totals)))
 		return;

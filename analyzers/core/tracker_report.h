@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the tracker tells the judges (facts.h): hosts first seen sending, and its totals. Used by
- * the tracker alone.
+ * What the tracker tells the judges (facts.h): hosts first seen sending, its totals, and proof of
+ * what the capture missed. Used by the tracker alone.
  *
  * Hosts are collected and handed on in one observation when there are enough of them or at the next
  * tick. A cache of the addresses told last keeps it to about one mention a host. Hosts that so far
@@ -21,6 +21,8 @@ struct tl_report {
 	uint16_t worker;
 	uint32_t syn_hosts; /* since the last tick */
 	struct tl_core_hosts hosts;
+	struct tl_core_missed_list missed; /* not handed on yet */
+	uint32_t missed_told;
 	struct tl_tracker_totals told;
 	uint64_t cache[TL_REPORT_CACHE]; /* hashes of addresses; 0: none */
 };
@@ -33,6 +35,9 @@ struct tl_report_host {
 	bool only_syn;
 };
 void tl_report__host(struct tl_report *report, const struct tl_report_host *host, uint64_t ts_ns);
+
+/* Proof that the capture missed bytes; the first few are handed on. */
+void tl_report__missed(struct tl_report *report, const struct tl_core_missed *missed);
 
 /* Hands on what is new since the last time. */
 void tl_report__flush(struct tl_report *report, const struct tl_tracker_totals *totals,

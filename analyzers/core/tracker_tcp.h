@@ -38,6 +38,7 @@ enum tl_direction_flag {
 	TL_DIRECTION_TALKED = 1u << 12, /* it sent more than a SYN or a RST */
 	TL_DIRECTION_SAME_ID =
 		1u << 13, /* its last two packets had one IP ID, which says nothing then */
+	TL_DIRECTION_ALONE = 1u << 14, /* DOUBT, and that unit was all: a FIN surely */
 };
 
 struct tl_mark {
@@ -106,7 +107,9 @@ struct tl_look {
 	struct tl_direction *d;	   /* its sender's */
 	struct tl_direction *peer; /* the other */
 	struct tl_segment *segment;
+	struct tl_report *report;
 	uint64_t now_ns;
+	uint64_t frame;
 };
 
 static inline bool tl_direction__is(const struct tl_direction *d, uint32_t flags)

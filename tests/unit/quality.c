@@ -171,7 +171,27 @@ Test(quality, bytes_the_mirror_left_out_are_exact)
 	cr_expect_eq(b->quality.missed_bytes, 1000);
 	cr_expect_eq(b->quality.missed_segments, 1);
 	cr_expect_eq(f->evidence_count, 1);
-	cr_expect_eq(f->evidence[0].frame, 7);
+	cr_expect_eq(f->evidence[0].frame, 5, "the one after the gap");
+	bed__free(b);
+}
+
+Test(quality, bytes_left_out_at_the_end_have_evidence_too)
+{
+	struct bed *b = bed__start(false);
+	struct bed_pair p = pair(40000);
+	const struct tl_finding *f;
+
+	bed__from_client(b, &p, 0, BED_SYN(1000));
+	bed__from_server(b, &p, 10, BED_SYNACK(5000, 1001));
+	bed__from_client(b, &p, 11, BED_ACK(1001, 5001));
+	bed__from_client(b, &p, 12, BED_DATA(1001, 5001, 1000));
+	bed__from_server(b, &p, 20, BED_ACK(5001, 3001));
+	bed__end(b);
+	f = find(b, "mirror.loss");
+	cr_assert_not_null(f);
+	cr_expect_eq(f->evidence_count, 1);
+	cr_expect_eq(f->evidence[0].frame, 5, "the ACK of what never came by");
+	cr_expect_str_eq(f->display_filter, "frame.number==5");
 	bed__free(b);
 }
 

@@ -316,6 +316,19 @@ Test(tracker_rules, syn_again_is_a_syn_retransmit_with_its_first_time)
 	destroy(bed);
 }
 
+/* Without an IP ID and timestamps nothing in it differs; but no SYN is sent again so soon. */
+Test(tracker_rules, a_syn_again_within_a_tenth_of_a_second_is_a_copy)
+{
+	struct bed *bed = make();
+	struct sim_frame syn = { .flags = TL_TCP_SYN, .seq = 1000, .tsval = 7 };
+
+	bed->no_id = bed->no_ts = true;
+	send(bed, 0, syn);
+	expect_verdict(send(bed, 20000, syn), TL_VERDICT_COPY);
+	expect_verdict(send(bed, 1000000, syn), TL_VERDICT_SYN_RETRANSMIT);
+	destroy(bed);
+}
+
 /* --- what the capture missed ------------------------------------------------------------------ */
 
 Test(tracker_rules, an_acked_hole_is_missed_after_a_second_and_told_once)
@@ -369,6 +382,21 @@ Test(tracker_rules, a_missed_fin_is_not_counted_as_a_byte)
 				 .ack = CLIENT + 1501 });
 	finish(bed);
 	cr_expect_eq(bed->totals.missed_bytes, 500);
+	destroy(bed);
+}
+
+Test(tracker_rules, two_missed_fins_are_not_counted_as_bytes)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 4000, (struct sim_frame)ACKS(1000));
+	send(bed, 5000, (struct sim_frame)ACKS(1001));
+	send(bed, 6000,
+	     (struct sim_frame){ .flags = TL_TCP_ACK, .seq = CLIENT + 1001, .ack = SERVER + 1 });
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 0);
 	destroy(bed);
 }
 
@@ -443,6 +471,55 @@ Test(tracker_rules, a_first_answer_that_the_mirror_drops_makes_no_one_way_flow)
 	cr_expect_eq(bed->totals.one_way_flows, 0);
 	cr_expect_eq(bed->totals.two_way_flows, 1);
 	cr_expect_eq(bed->totals.missed_bytes, 700);
+	destroy(bed);
+}
+
+/* Eight segments of 1000 bytes, 20 ms apart, without the third; the server is not shown. */
+static struct bed *send_unheard(void)
+{
+	struct bed *bed = make();
+
+	send(bed, 0, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000 });
+	send(bed, 2000, (struct sim_frame)DATA(0, 0));
+	for (uint32_t i = 0; i < 8; i++)
+		if (i != 2)
+			send(bed, 3000 + i * 20000, (struct sim_frame)DATA(i * 1000, 1000));
+	return bed;
+}
+
+Test(tracker_rules, a_hole_is_missed_when_an_unheard_sender_goes_on)
+{
+	struct bed *bed = send_unheard();
+
+	send(bed, 1000000, (struct sim_frame)DATA(8000, 1000));
+	cr_expect_eq(bed->got.missed_bytes, 0, "too early to tell");
+	send(bed, 2000000, (struct sim_frame)DATA(9000, 1000));
+	send(bed, 2001000, (struct sim_frame)DATA(10000, 1000));
+	cr_expect_eq(bed->got.missed_bytes, 1000);
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 1000);
+	destroy(bed);
+}
+
+Test(tracker_rules, a_hole_that_an_unheard_sender_fills_is_loss)
+{
+	struct bed *bed = send_unheard();
+
+	expect_verdict(send(bed, 250000, (struct sim_frame)DATA(2000, 1000)),
+		       TL_VERDICT_LOST_BEFORE);
+	send(bed, 2000000, (struct sim_frame)DATA(8000, 1000));
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 0);
+	destroy(bed);
+}
+
+Test(tracker_rules, a_hole_just_before_an_unheard_sender_stops_is_unsure)
+{
+	struct bed *bed = send_unheard();
+
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 0);
+	cr_expect_eq(bed->totals.missed_unsure_bytes, 1000);
 	destroy(bed);
 }
 
