@@ -399,17 +399,18 @@ static void loop(struct worker *w)
 {
 	while (!engine__stopping(w->engine)) {
 		int filled = merge__fill(&w->merge);
+		bool few = filled < (int)TL_BATCH_MAX;
 
 		if (filled < 0) {
 			w->error = filled;
 			tl_engine__stop(w->engine);
 			break;
 		}
-		if (!run_batches(w) && !filled) {
-			if (merge__ended(&w->merge))
-				break;
+		if (!run_batches(w) && !filled && merge__ended(&w->merge))
+			break;
+		/* A file has no more to give by waiting; a ring gives more at once after it. */
+		if (w->engine->live ? few : !filled)
 			wait_for_packets(w);
-		}
 		note_links(w);
 		between_batches(w);
 	}

@@ -119,6 +119,7 @@ struct afxdp {
 	uint64_t next_check_ns;	       /* of drops and of the link, CLOCK_MONOTONIC */
 	uint64_t drops_seen;
 	uint32_t lost_before; /* told with the next packet */
+	uint32_t read_last;   /* packets that the last poll took from its queues */
 	uint32_t ifindex;     /* that its queues are bound to; under the group's lock */
 	bool is_down;
 	/* read by other sources */

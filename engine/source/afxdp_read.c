@@ -30,6 +30,8 @@
 #define HOLD_MAX_NS	50000000u /* longest that packets wait for a source that is not polled */
 #define HOLD_STEP_NS	100000
 #define PROGRESS_MS	5
+#define GATHER_NS	1000000 /* how long packets gather once some have come */
+#define GATHER_SHARE	8	/* not when more than 1/8 of a queue's frames came */
 #define DRAIN_WAITS	100
 
 #ifndef XDP_PKT_CONTD
@@ -492,6 +494,7 @@ static uint32_t poll_once(struct afxdp *s, struct tl_packet *packets, uint32_t m
 			wake_others(s);
 		n = collect(s, now_ns - HOLD_MAX_NS, packets, max);
 	}
+	s->read_last = read;
 	submit_all(s);
 	afxdp_life__check(s, read);
 	if (n && s->lost_before) {
@@ -544,6 +547,23 @@ static void hold(void)
 	nanosleep(&pause, NULL);
 }
 
+/*
+ * A socket wakes its reader at the first packet, so that one that keeps up is woken for each: a
+ * system call a packet. What moderates a NIC's interrupts moderates this: while packets come, look
+ * again after a while.
+ */
+static bool moderate(struct afxdp *s)
+{
+	const struct timespec pause = { .tv_nsec = GATHER_NS };
+
+	if (!s->read_last || s->read_last > s->group->frame_count / GATHER_SHARE ||
+	    s->group->queues[0].is_busy_polled)
+		return false;
+	s->read_last = 0;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 int afxdp_read__wait(struct tl_source *source, int timeout_ms)
 {
 	struct afxdp *s = (struct afxdp *)source;
@@ -553,6 +573,8 @@ int afxdp_read__wait(struct tl_source *source, int timeout_ms)
 	uint64_t ignored;
 	int rc = 0;
 
+	if (moderate(s))
+		return 0;
 	for (uint32_t i = s->index; i < g->queue_count; i += g->source_count)
 		if (g->queues[i].xsk)
 			entries[count++] = (struct pollfd){
