@@ -22,6 +22,7 @@
 #include "tapline/filter.h"
 #include "tapline/source.h"
 
+#define QUIET_MS   50
 #define FRAME_ROOM 9100
 #define RX_MAX	   70000
 
@@ -208,13 +209,21 @@ static void note(uint32_t source, const struct tl_packet *p)
 		bed.wrong += p->data[i] != (uint8_t)(number + i);
 }
 
-/* Reads until nothing has come for a while. */
+static uint64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Reads until nothing has come for a while, in which packets that wait for older ones are due. */
 static void read_all(void)
 {
 	struct tl_packet packets[TL_BATCH_MAX];
-	int quiet = 0;
+	uint64_t last_ms = monotonic_ms();
 
-	while (quiet < 5) {
+	while (monotonic_ms() - last_ms < QUIET_MS) {
 		int got = 0;
 
 		for (uint32_t s = 0; s < bed.source_count; s++) {
@@ -226,12 +235,10 @@ static void read_all(void)
 			tl_source__release(bed.sources[s], (uint64_t)n);
 			got += n;
 		}
-		if (got) {
-			quiet = 0;
-		} else {
-			quiet++;
+		if (got)
+			last_ms = monotonic_ms();
+		else
 			bed.sources[0]->ops->wait(bed.sources[0], 10);
-		}
 	}
 }
 
