@@ -66,6 +66,8 @@ static void take_identity(struct tl_look *look)
 
 	if (l->flags & TL_LAYERS_TCP_TS &&
 	    (!tl_direction__is(d, TL_DIRECTION_TSVAL) || tl_seq__before(d->tsval, l->tsval))) {
+		if (!tl_direction__is(d, TL_DIRECTION_TSVAL))
+			d->first_tsval = l->tsval;
 		d->tsval = l->tsval;
 		d->flags |= TL_DIRECTION_TSVAL;
 	}
@@ -324,9 +326,9 @@ static void note_retransmission(struct tl_look *look, uint32_t start, uint8_t tr
 		d->flags &= (uint16_t)~TL_DIRECTION_TIMED;
 	if (trigger != TL_TRIGGER_RTO && trigger != TL_TRIGGER_FAST)
 		return;
-	/* In a recovery that is under way nothing begins, unless an RTO ends a fast one. */
-	if (d->recovery && tl_seq__before(start, d->recovery_end) &&
-	    (trigger != TL_TRIGGER_RTO || d->recovery == TL_TRIGGER_RTO))
+	/* In a recovery that is under way nothing begins, unless by an RTO (RFC 6582, section 4.1).
+	 */
+	if (d->recovery && tl_seq__before(start, d->recovery_end) && !look->timed_out)
 		return;
 	d->recovery = trigger;
 	d->recovery_end = d->next_seq;

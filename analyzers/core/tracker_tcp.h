@@ -65,6 +65,7 @@ struct tl_direction {
 	uint32_t srtt_us;      /* tap to receiver and back; 0: unknown */
 	uint32_t min_rtt_us;
 	uint32_t tsval;		 /* of the newest segment */
+	uint32_t first_tsval;	 /* of the first one */
 	uint32_t last_ack;	 /* that this direction's packets carried */
 	uint32_t pending_missed; /* bytes to tell with its next segment */
 	struct tl_range_list holes;
@@ -110,6 +111,7 @@ struct tl_look {
 	struct tl_report *report;
 	uint64_t now_ns;
 	uint64_t frame;
+	bool timed_out; /* the retransmission's trigger is an RTO by itself */
 };
 
 static inline bool tl_direction__is(const struct tl_direction *d, uint32_t flags)
@@ -123,7 +125,7 @@ void tl_look__bytes(struct tl_look *look);
 void tl_look__ack(struct tl_look *look);
 /* tracker_trigger.c: why a retransmission was sent (enum tl_trigger). Call before `d` is updated.
  */
-uint8_t tl_look__trigger(const struct tl_look *look, uint32_t start, uint32_t end);
+uint8_t tl_look__trigger(struct tl_look *look, uint32_t start, uint32_t end);
 /* tracker_trigger.c: how long after an ACK passed the tap a packet that it caused may pass. */
 uint64_t tl_look__answer_ns(const struct tl_look *look);
 /* tracker_holes.c: a hole [next_seq, end) is there; next_seq moves to its end. */

@@ -329,6 +329,29 @@ Test(tracker_rules, a_syn_again_within_a_tenth_of_a_second_is_a_copy)
 	destroy(bed);
 }
 
+/* The way to the tap stood still: a flight and its RTO come at once, 250 ms apart by their TSval.
+ */
+Test(tracker_rules, an_rto_that_comes_late_with_its_original_is_told_by_tsval)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 4000, (struct sim_frame)ACKS(1000));
+	for (uint32_t i = 1; i < 4; i++) {
+		struct sim_frame f = DATA(i * 1000, 1000);
+
+		f.tsval = 10;
+		send(bed, 400000 + i, f);
+	}
+	struct sim_frame again = DATA(1000, 1000);
+
+	again.tsval = 260;
+	expect_verdict(send(bed, 400005, again), TL_VERDICT_LOST_AFTER);
+	cr_expect_eq(bed->got.trigger, TL_TRIGGER_RTO);
+	destroy(bed);
+}
+
 /* --- what the capture missed ------------------------------------------------------------------ */
 
 Test(tracker_rules, an_acked_hole_is_missed_after_a_second_and_told_once)

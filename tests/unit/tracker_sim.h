@@ -18,152 +18,7 @@
 #ifndef TAPLINE_TESTS_TRACKER_SIM_H
 #define TAPLINE_TESTS_TRACKER_SIM_H
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "core/segment.h"
-#include "tapline/packet.h"
-
-#define SIM_MS	     1000000ull
-#define SIM_MSS	     1000u
-#define SIM_SEGMENTS 4000u
-#define SIM_TRACE    40000u
-#define SIM_EVENTS   8192u
-#define SIM_UNSURE   0xff
-
-struct sim_opts {
-	uint64_t seed;
-	double loss_before, loss_after, reorder, ack_loss; /* probabilities */
-	uint64_t delay_a_ns, delay_b_ns;
-	uint64_t reorder_ns; /* how late at most */
-	uint32_t segments;
-	bool ipv6, timestamps, ip_id, sack;
-	bool stalls;	  /* the receiver's window shuts at times */
-	uint32_t isn;	  /* of the sender; the receiver's is isn ^ 0x55555555 */
-	uint16_t port;	  /* of the sender: one flow each */
-	uint64_t from_ns; /* packet time of the start */
-};
-
-struct sim_frame {
-	uint64_t ts_ns;
-	uint32_t seq, ack, bytes, tsval, tsecr;
-	uint16_t ip_id, window;
-	uint8_t flags, side; /* side 0: the sender */
-	uint8_t truth, trigger;
-	uint8_t sack_count;
-	bool has_ts;
-	struct tl_sack_block sack[4];
-};
-
-enum sim_event_type { EV_DATA_AT_TAP, EV_DATA_ARRIVES, EV_ACK_AT_TAP, EV_ACK_ARRIVES, EV_TIMER };
-
-struct sim_event {
-	uint64_t ns;
-	uint64_t order;
-	uint8_t type;
-	uint32_t timer; /* generation, EV_TIMER */
-	uint32_t segment;
-	bool lost; /* after the tap */
-	struct sim_frame frame;
-};
-
-struct sim_segment {
-	uint64_t sent_ns;
-	uint32_t sent;			     /* times */
-	bool sacked, lost, received, passed; /* passed: an instance was at the tap */
-	bool heard;			     /* an ACK or SACK of it passed the tap */
-};
-
-enum sim_timer { TIMER_NONE, TIMER_RTO, TIMER_TLP, TIMER_PROBE, TIMER_APP, TIMER_KEEPALIVE };
-
-struct sim {
-	struct sim_opts o;
-	uint64_t rng, now_ns, order;
-	struct sim_event *heap;
-	uint32_t heap_count;
-	struct sim_frame *trace;
-	uint32_t trace_count;
-	struct sim_segment seg[SIM_SEGMENTS];
-	/* sender, in segments */
-	uint32_t una, next, limit; /* limit: what the application gave so far */
-	uint32_t cwnd, dupacks, recovery_end, backoff, timer_generation;
-	uint8_t state; /* enum tl_trigger of the recovery under way */
-	uint8_t timer; /* enum sim_timer */
-	bool window_shut, tlp_sent, fin_sent;
-	uint64_t srtt_ns, var_ns;
-	uint64_t link_ns; /* until when the sender's link is busy */
-	uint16_t id[2];
-	uint32_t tap_highest; /* segments that passed the tap: one above the highest */
-	/* receiver */
-	uint32_t rcv_next, unacked, tsecr;
-	uint64_t stall_until_ns;
-	bool stalled_told;
-	uint32_t recent[3]; /* segments that came out of order last */
-	int64_t dsack;
-};
-
-static inline uint64_t sim__random(struct sim *s)
-{
-	s->rng ^= s->rng << 13;
-	s->rng ^= s->rng >> 7;
-	s->rng ^= s->rng << 17;
-	return s->rng * 0x2545f4914f6cdd1du;
-}
-
-static inline bool sim__chance(struct sim *s, double p)
-{
-	return (double)(sim__random(s) >> 11) < p * 9007199254740992.0;
-}
-
-static inline uint64_t sim__between(struct sim *s, uint64_t low, uint64_t high)
-{
-	return low + sim__random(s) % (high - low + 1);
-}
-
-/* --- events, earliest first ----------------------------------------------------------------- */
-
-static inline bool sim__earlier(const struct sim_event *a, const struct sim_event *b)
-{
-	return a->ns != b->ns ? a->ns < b->ns : a->order < b->order;
-}
-
-static inline void sim__push(struct sim *s, struct sim_event event)
-{
-	uint32_t i = s->heap_count++;
-
-	if (i >= SIM_EVENTS)
-		abort();
-	event.order = s->order++;
-	while (i && sim__earlier(&event, &s->heap[(i - 1) / 2])) {
-		s->heap[i] = s->heap[(i - 1) / 2];
-		i = (i - 1) / 2;
-	}
-	s->heap[i] = event;
-}
-
-static inline struct sim_event sim__pop(struct sim *s)
-{
-	struct sim_event top = s->heap[0];
-	struct sim_event last = s->heap[--s->heap_count];
-	uint32_t i = 0;
-
-	for (;;) {
-		uint32_t child = 2 * i + 1;
-
-		if (child >= s->heap_count)
-			break;
-		if (child + 1 < s->heap_count && sim__earlier(&s->heap[child + 1], &s->heap[child]))
-			child++;
-		if (!sim__earlier(&s->heap[child], &last))
-			break;
-		s->heap[i] = s->heap[child];
-		i = child;
-	}
-	s->heap[i] = last;
-	return top;
-}
+#include "unit/sim_state.h"
 
 /* --- sender --------------------------------------------------------------------------------- */
 
@@ -181,6 +36,8 @@ static inline struct sim_frame sim__frame(struct sim *s, uint8_t side, uint32_t 
 	f.ip_id = s->o.ip_id ? s->id[side]++ : 0;
 	if (s->o.ip_id && !f.ip_id)
 		f.ip_id = s->id[side]++;
+	if (s->o.random_id)
+		f.ip_id = (uint16_t)sim__between(s, 1, UINT16_MAX);
 	f.ack = side ? 0 : (s->o.isn ^ 0x55555555u) + 1;
 	return f;
 }
@@ -223,6 +80,17 @@ static inline void sim__set_timer(struct sim *s)
 	sim__arm(s, TIMER_RTO, sim__rto_ns(s));
 }
 
+/* Does the way before (0) or after (1) the tap lose this one? */
+static inline bool sim__loses(struct sim *s, uint32_t place)
+{
+	double p = place ? s->o.loss_after : s->o.loss_before;
+
+	if (!s->o.bursts)
+		return sim__chance(s, p);
+	s->losing[place] = sim__chance(s, s->losing[place] ? 0.75 : p / 4);
+	return s->losing[place];
+}
+
 static inline void sim__transmit(struct sim *s, uint32_t segment, uint8_t trigger)
 {
 	struct sim_segment *seg = &s->seg[segment];
@@ -235,10 +103,12 @@ static inline void sim__transmit(struct sim *s, uint32_t segment, uint8_t trigge
 	seg->sent++;
 	seg->sent_ns = s->now_ns;
 	seg->lost = false;
-	if (sim__chance(s, s->o.loss_before))
+	if (sim__loses(s, 0))
 		return;
-	e.lost = sim__chance(s, s->o.loss_after);
+	e.lost = sim__loses(s, 1);
 	s->link_ns = s->link_ns > s->now_ns ? s->link_ns + 800 : s->now_ns;
+	if (s->o.freeze[0] > 0 && sim__chance(s, s->o.freeze[0]))
+		s->link_ns += sim__between(s, 300, 900) * SIM_MS;
 	e.ns = s->link_ns + s->o.delay_a_ns;
 	if (sim__chance(s, s->o.reorder))
 		e.ns += sim__between(s, 5000, s->o.reorder_ns);
@@ -384,7 +254,8 @@ static inline void sim__probe(struct sim *s, uint8_t truth)
 
 static inline void sim__app(struct sim *s)
 {
-	uint32_t more = (uint32_t)sim__between(s, 1, sim__chance(s, 0.3) ? 200 : 12);
+	bool is_long = !s->o.dialog && sim__chance(s, 0.3);
+	uint32_t more = (uint32_t)sim__between(s, 1, is_long ? 200 : 12);
 
 	s->limit = s->limit + more < s->o.segments ? s->limit + more : s->o.segments;
 	sim__send(s);
@@ -418,8 +289,11 @@ static inline void sim__on_timer(struct sim *s)
 		sim__arm(s, TIMER_APP, sim__between(s, 300, 600) * SIM_MS);
 	} else if (timer == TIMER_TLP) {
 		s->tlp_sent = true;
+		/* For a lone segment it waits as long as an RTO would: no tap can tell them apart.
+		 */
 		if (!s->seg[s->next - 1].sacked)
-			sim__transmit(s, s->next - 1, TL_TRIGGER_TLP);
+			sim__transmit(s, s->next - 1,
+				      s->next - s->una == 1 ? TL_TRIGGER_NONE : TL_TRIGGER_TLP);
 		sim__arm(s, TIMER_RTO, sim__rto_ns(s));
 	} else if (timer == TIMER_RTO && s->una < s->next) {
 		sim__on_rto(s);
@@ -551,7 +425,11 @@ static inline void sim__data_at_tap(struct sim *s, struct sim_event *e)
 	if (e->lost)
 		return;
 	e->type = EV_DATA_ARRIVES;
-	e->ns = s->now_ns + s->o.delay_b_ns;
+	if (s->far_ns < s->now_ns)
+		s->far_ns = s->now_ns;
+	if (s->o.freeze[1] > 0 && sim__chance(s, s->o.freeze[1]))
+		s->far_ns += sim__between(s, 300, 900) * SIM_MS;
+	e->ns = s->far_ns + s->o.delay_b_ns;
 	sim__push(s, *e);
 }
 
