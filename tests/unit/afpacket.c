@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* links: tl_source tl_filter tl_link */
+/* runs alone */
 /*
  * The AF_PACKET source on a wire of its own (afpacket_bed.h): bytes, filters, the accounting.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* links: tl_source tl_filter tl_link */
+/* runs alone */
 /*
  * Two sockets on one interface: whatever belongs to a pair of hosts arrives at the same one.
  */

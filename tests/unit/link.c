@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* links: tl_source tl_filter tl_link */
+/* runs alone */
 /*
  * Facts about an interface, and the guard that leaves it as it was.
  */

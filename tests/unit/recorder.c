@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* links: tl_sink */
+/* runs alone */
 /*
  * The recorder when things go wrong or get tight: killed at any moment, a full disk, a slow or
  * vanished reader, no buffer free, a quiet link; and the exact ends of a run.
@@ -50,6 +51,16 @@ static void sleep_ms(uint32_t ms)
 	usleep(ms * 1000);
 }
 
+/* How often another took this thread's processor away: the time that it took is not its own then.
+ */
+static uint64_t preemptions(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return (uint64_t)usage.ru_nivcsw;
+}
+
 static uint64_t written(const struct tl_recorder *r)
 {
 	struct tl_recorder_summary s;
@@ -90,7 +101,7 @@ static void kill_at_random(int io, unsigned seed)
 		record_until_killed(opts, progress);
 		_exit(1);
 	}
-	for (int i = 0; i < 2000 && !tl_load_relaxed(&progress->reported); i++)
+	for (int i = 0; i < 10000 && !tl_load_relaxed(&progress->reported); i++)
 		sleep_ms(1);
 	usleep((useconds_t)(rand_r(&seed) % 40000));
 	kill(child, SIGKILL);
@@ -124,7 +135,7 @@ Test(recorder, file_is_whole_after_each_flush_and_keeps_no_padding)
 		record(r, n, 60 + (uint32_t)n * 13, T0 + n * MS);
 		sleep_ms(4);
 		tl_recorder__tick(r, T0 + n * MS, NULL);
-		for (int i = 0; i < 100 && written(r) < n; i++)
+		for (int i = 0; i < 5000 && written(r) < n; i++)
 			sleep_ms(1);
 		w = walk_file(path);
 		cr_assert_null(w.wrong, "%s", w.wrong);
@@ -155,14 +166,14 @@ static uint64_t time_to_disk(struct tl_recorder *r, uint32_t number)
 	return now_ns() - began;
 }
 
-/* The best of five: the host may be busy with something else, but not five times. */
+/* The best of ten: the host may be busy with something else, but not ten times. */
 Test(recorder, a_lone_packet_is_on_disk_within_50_ms)
 {
 	for (int io = TL_IO_URING; io <= TL_IO_PWRITE; io++) {
 		struct tl_recorder *r = start((struct tl_recorder_opts){ .path = path, .io = io });
 		uint64_t best = UINT64_MAX;
 
-		for (uint32_t n = 1; n <= 5; n++) {
+		for (uint32_t n = 1; n <= 10 && best >= 50 * MS; n++) {
 			uint64_t took = time_to_disk(r, n);
 
 			best = took < best ? took : best;
@@ -179,7 +190,7 @@ Test(recorder, packet_buffered_writes_each_batch_without_a_tick)
 
 	for (uint64_t n = 1; n <= 20; n++) {
 		record(r, n, 60, T0 + n);
-		for (int i = 0; i < 200 && walk_file(path).packets < n; i++)
+		for (int i = 0; i < 5000 && walk_file(path).packets < n; i++)
 			sleep_ms(1);
 		cr_assert_eq(walk_file(path).packets, n);
 	}
@@ -497,12 +508,14 @@ Test(recorder, no_free_buffer_drops_counts_and_never_blocks)
 		struct tl_packet p = {
 			.data = data, .ts_ns = T0 + offered, .caplen = 1500, .wirelen = 1500
 		};
-		uint64_t began = now_ns();
+		uint64_t began = now_ns(), preempted = preemptions(), took;
 
 		offered++;
 		memcpy(data, &offered, 8);
 		cr_assert_eq(tl_recorder__write(r, &p, 1), 1);
-		longest = now_ns() - began > longest ? now_ns() - began : longest;
+		took = now_ns() - began;
+		if (took > longest && preemptions() == preempted)
+			longest = took;
 		numbered += p.frame != 0;
 		if (offered > 9000)
 			usleep(1000);
