@@ -169,6 +169,39 @@ void *tl_topology__alloc(size_t bytes, int numa_node)
 	return memory;
 }
 
+/* A line of /proc/buddyinfo: "Node 0, zone Normal", free blocks of 1 page, of 2, of 4, … */
+static size_t free_huge_bytes(const char *line, int numa_node)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE), bytes = 0;
+	int node, at = 0;
+	char *end;
+
+	if (sscanf(line, "Node %d, zone %*s%n", &node, &at) != 1 || !at ||
+	    (numa_node >= 0 && node != numa_node))
+		return 0;
+	for (line += at;; size *= 2, line = end) {
+		size_t count = strtoul(line, &end, 10);
+
+		if (end == line)
+			return bytes;
+		if (size >= HUGE_PAGE_BYTES)
+			bytes += count * size;
+	}
+}
+
+bool tl_topology__has_free_huge_pages(size_t bytes, int numa_node)
+{
+	FILE *f = fopen("/proc/buddyinfo", "re");
+	size_t found = 0;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f))
+		found += free_huge_bytes(line, numa_node);
+	if (f)
+		fclose(f);
+	return found / 2 >= bytes;
+}
+
 void tl_topology__free(void *memory, size_t bytes)
 {
 	if (memory)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Longer than two CPUs take between stamping a packet and queueing it on the same ring. */
 #define HOLD_BACK_NS 20000u
@@ -78,6 +79,10 @@ static int fill_input(struct merge_input *in)
 
 	if (in->ended || !room)
 		return 0;
+	if (in->head == in->tail) { /* the same few lines again, while they are in the cache */
+		in->head = in->tail = 0;
+		contiguous = MERGE_FIFO;
+	}
 	if (room > contiguous)
 		room = contiguous;
 	if (room > TL_BATCH_MAX)
@@ -166,12 +171,40 @@ static struct merge_input *oldest_input(const struct merge *merge, uint64_t boun
 	return oldest;
 }
 
-uint32_t merge__take(struct merge *merge, uint32_t max, struct tl_packet *ret_packets,
-		     uint8_t *ret_inputs)
+static void note_order(struct merge *merge, uint64_t ts_ns)
 {
+	if (ts_ns < merge->last_ns)
+		merge->went_back++;
+	else
+		merge->last_ns = ts_ns;
+}
+
+/* The only input: nothing is compared. */
+static uint32_t take_alone(struct merge *merge, uint32_t max, struct tl_packet *ret_packets)
+{
+	struct merge_input *in = merge->inputs;
 	uint64_t bound = bound_of(merge);
 	uint32_t n = 0;
 
+	while (n < max && in->head != in->tail && slot(in, in->head)->ts_ns <= bound) {
+		ret_packets[n] = *slot(in, in->head++);
+		note_order(merge, ret_packets[n++].ts_ns);
+	}
+	in->taken += n;
+	return n;
+}
+
+uint32_t merge__take(struct merge *merge, uint32_t max, struct tl_packet *ret_packets,
+		     uint8_t *ret_inputs)
+{
+	uint64_t bound;
+	uint32_t n = 0;
+
+	if (merge->count == 1) {
+		memset(ret_inputs, 0, max);
+		return take_alone(merge, max, ret_packets);
+	}
+	bound = bound_of(merge);
 	while (n < max) {
 		struct merge_input *in = oldest_input(merge, bound);
 
@@ -180,11 +213,7 @@ uint32_t merge__take(struct merge *merge, uint32_t max, struct tl_packet *ret_pa
 		ret_packets[n] = *slot(in, in->head++);
 		ret_inputs[n] = (uint8_t)(in - merge->inputs);
 		in->taken++;
-		if (ret_packets[n].ts_ns < merge->last_ns)
-			merge->went_back++;
-		else
-			merge->last_ns = ret_packets[n].ts_ns;
-		n++;
+		note_order(merge, ret_packets[n++].ts_ns);
 	}
 	return n;
 }

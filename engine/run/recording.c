@@ -54,6 +54,19 @@ static void reach_limit(struct recording *rec)
 	tl_engine__stop(rec->engine);
 }
 
+static void count_processed(struct tl_engine *engine, const struct tl_packet *packets, uint32_t n)
+{
+	for (uint32_t i = 0, run; i < n; i += run) {
+		uint32_t interface = packets[i].interface;
+
+		for (run = 1; i + run < n && packets[i + run].interface == interface; run++)
+			;
+		if (interface >= TL_INTERFACES_MAX)
+			interface = TL_INTERFACES_MAX - 1;
+		tl_counter_add(&engine->processed[interface], run);
+	}
+}
+
 uint32_t recording__write(struct recording *rec, struct tl_packet *packets, uint32_t n)
 {
 	struct tl_engine *engine = rec->engine;
@@ -64,13 +77,7 @@ uint32_t recording__write(struct recording *rec, struct tl_packet *packets, uint
 			learn_interfaces(rec);
 		taken = tl_recorder__write(rec->recorder, packets, n);
 	}
-	for (uint32_t i = 0; i < taken; i++) {
-		uint32_t interface = packets[i].interface;
-
-		if (interface >= TL_INTERFACES_MAX)
-			interface = TL_INTERFACES_MAX - 1;
-		tl_counter_add(&engine->processed[interface], 1);
-	}
+	count_processed(engine, packets, taken);
 	if (taken)
 		rec->last_ns = packets[taken - 1].ts_ns;
 	if (taken < n)

@@ -291,25 +291,37 @@ static uint8_t *packet_option(uint8_t *at, uint32_t code, const void *value, uin
 	return at + 4 + padded;
 }
 
+static uint8_t *word(uint8_t *at, uint32_t value)
+{
+	memcpy(at, &value, 4);
+	return at + 4;
+}
+
+/* Word by word into its place: an array that is copied as a whole right away waits for its words.
+ */
+static uint8_t *packet_head(uint8_t *at, uint32_t bytes, const struct tl_packet *packet)
+{
+	at = word(at, BLOCK_PACKET);
+	at = word(at, bytes);
+	at = word(at, packet->interface);
+	at = word(at, (uint32_t)(packet->ts_ns >> 32));
+	at = word(at, (uint32_t)packet->ts_ns);
+	at = word(at, packet->caplen);
+	return word(at, packet->wirelen);
+}
+
 void tl_block__packet(uint8_t *at, uint32_t bytes, const struct tl_packet *packet, uint64_t lost)
 {
-	uint32_t head[7] = { BLOCK_PACKET,
-			     bytes,
-			     packet->interface,
-			     (uint32_t)(packet->ts_ns >> 32),
-			     (uint32_t)packet->ts_ns,
-			     packet->caplen,
-			     packet->wirelen };
-	uint32_t comment = comment_bytes(packet);
-	uint32_t outbound = EPB_FLAG_OUTBOUND;
+	uint32_t outbound = EPB_FLAG_OUTBOUND, comment;
 	uint8_t *last = at + bytes - 4;
 
-	memcpy(at, head, sizeof(head));
-	memcpy(at + sizeof(head), packet->data, packet->caplen);
-	at += sizeof(head) + packet->caplen;
+	at = packet_head(at, bytes, packet);
+	memcpy(at, packet->data, packet->caplen);
+	at += packet->caplen;
 	for (uint32_t pad = -packet->caplen & 3; pad; pad--)
 		*at++ = 0;
-	if (at != last) {
+	if (__builtin_expect(at != last, 0)) {
+		comment = comment_bytes(packet);
 		if (comment)
 			at = packet_option(at, OPT_COMMENT, packet->comment, comment);
 		if (packet->flags & TL_PACKET_OUTGOING)

@@ -119,9 +119,10 @@ struct afxdp {
 	uint64_t next_check_ns;	       /* of drops and of the link, CLOCK_MONOTONIC */
 	uint64_t drops_seen;
 	uint32_t lost_before; /* told with the next packet */
-	uint32_t read_last;   /* packets that the last poll took from its queues */
 	uint32_t ifindex;     /* that its queues are bound to; under the group's lock */
 	bool is_down;
+	uint64_t waited_ns; /* CLOCK_MONOTONIC, at the last wait */
+	uint64_t read_since_wait;
 	/* read by other sources */
 	uint64_t progress_ns TL_CACHE_ALIGNED;
 	uint32_t drained;
@@ -172,8 +173,12 @@ void afxdp_queue__destroy(struct afxdp_queue *queue);
 int afxdp_queue__reopen(struct afxdp_queue *queue);
 /* Registers the memory for further sockets: without capabilities that is not possible. */
 void afxdp_queue__prepare_spares(struct afxdp_queue *queue);
-/* Descriptors ready to be read, up to 64; count. The first is `peek_at`. */
-uint32_t afxdp_queue__peek(struct afxdp_queue *queue);
+uint32_t afxdp_queue__peek_more(struct afxdp_queue *queue);
+/* Descriptors ready to be read, up to 256; count. The first is `peek_at`. */
+static inline uint32_t afxdp_queue__peek(struct afxdp_queue *queue)
+{
+	return queue->peeked ? queue->peeked : afxdp_queue__peek_more(queue);
+}
 /* Takes the next descriptor; __peek said that there is one. */
 const struct xdp_desc *afxdp_queue__next(struct afxdp_queue *queue);
 /* Gives a frame to the kernel with the next __submit. */

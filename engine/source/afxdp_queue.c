@@ -32,9 +32,10 @@
 #define SO_BUSY_POLL_BUDGET 70
 #endif
 
-#define PEEK_MAX       64u
-#define PREFETCH_AHEAD 8u
+#define PEEK_MAX       256u
+#define PREFETCH_AHEAD 16u /* packets: more than the processor can fetch at a time */
 #define BUSY_POLL_US   20
+#define BUSY_POLL_MAX  64
 
 static int quiet(enum libxdp_print_level level, const char *format, va_list args)
 {
@@ -104,7 +105,7 @@ static int create_socket(struct afxdp_queue *q)
 
 static void set_busy_poll(const struct afxdp_queue *q)
 {
-	const int on = 1, us = BUSY_POLL_US, budget = (int)PEEK_MAX;
+	const int on = 1, us = BUSY_POLL_US, budget = BUSY_POLL_MAX;
 	int fd = xsk_socket__fd(q->xsk);
 
 	/* a wish: without it the interrupt does the same work */
@@ -151,6 +152,7 @@ static int open_socket(struct afxdp_queue *q)
 
 int afxdp_queue__create(struct afxdp_queue *q, const struct afxdp_queue_opts *opts)
 {
+	size_t bytes = (size_t)opts->frame_count * AFXDP_FRAME_BYTES;
 	int err = -ENOMEM;
 
 	memset(q, 0, sizeof(*q));
@@ -160,10 +162,10 @@ int afxdp_queue__create(struct afxdp_queue *q, const struct afxdp_queue_opts *op
 	q->is_generic = opts->is_generic;
 	q->is_busy_polled = opts->busy_poll;
 	q->jumbo = AFXDP_NO_JUMBO;
-	q->area = tl_topology__alloc((size_t)q->frame_count * AFXDP_FRAME_BYTES, opts->numa_node);
-	/* the kernel pins single pages, and looking for huge ones can take it a second */
-	if (q->area)
-		(void)madvise(q->area, (size_t)q->frame_count * AFXDP_FRAME_BYTES, MADV_NOHUGEPAGE);
+	q->area = tl_topology__alloc(bytes, opts->numa_node);
+	/* each frame is a page, and a miss of the TLB: huge pages where there are enough */
+	if (q->area && !tl_topology__has_free_huge_pages(bytes, opts->numa_node))
+		(void)madvise(q->area, bytes, MADV_NOHUGEPAGE);
 	q->is_out = calloc(q->frame_count, 1);
 	if (q->area && q->is_out)
 		err = open_socket(q);
@@ -219,10 +221,7 @@ void afxdp_queue__destroy(struct afxdp_queue *q)
 	memset(q, 0, sizeof(*q));
 }
 
-/*
- * Each packet lies in a page of its own, which another core wrote: no hardware guesses the next
- * one. Metadata and the first bytes are on both sides of a line's edge.
- */
+/* The bytes come from the cache of the CPU that received them: all of them take long to fetch. */
 static void prefetch(const struct afxdp_queue *q, uint32_t at)
 {
 	const uint8_t *data = q->area + xsk_ring_cons__rx_desc(&q->rx, at)->addr;
@@ -231,10 +230,10 @@ static void prefetch(const struct afxdp_queue *q, uint32_t at)
 	__builtin_prefetch(data);
 }
 
-uint32_t afxdp_queue__peek(struct afxdp_queue *q)
+uint32_t afxdp_queue__peek_more(struct afxdp_queue *q)
 {
-	if (q->peeked || !q->xsk)
-		return q->peeked;
+	if (!q->xsk)
+		return 0;
 	q->peeked = xsk_ring_cons__peek(&q->rx, PEEK_MAX, &q->peek_at);
 	for (uint32_t i = 0; i < q->peeked && i < PREFETCH_AHEAD; i++)
 		prefetch(q, q->peek_at + i);
@@ -245,9 +244,9 @@ const struct xdp_desc *afxdp_queue__next(struct afxdp_queue *q)
 {
 	const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&q->rx, q->peek_at++);
 
-	if (q->peeked > PREFETCH_AHEAD)
-		prefetch(q, q->peek_at + PREFETCH_AHEAD - 1);
 	q->peeked--;
+	if (q->peeked >= PREFETCH_AHEAD)
+		prefetch(q, q->peek_at + PREFETCH_AHEAD - 1);
 	q->is_out[desc->addr / AFXDP_FRAME_BYTES] = 1;
 	/*
 	 * The slot is given back at the next __submit at the earliest: until then the kernel does

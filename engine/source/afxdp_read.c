@@ -25,14 +25,14 @@
 #include "afxdp.h"
 #include "tapline/filter.h"
 
-#define NS_PER_S	1000000000ll
-#define QUEUE_MARGIN_NS 1000000u  /* from the time stamp to the rx ring: one round of the driver */
-#define HOLD_MAX_NS	50000000u /* longest that packets wait for a source that is not polled */
-#define HOLD_STEP_NS	100000
-#define PROGRESS_MS	5
-#define GATHER_NS	1000000 /* how long packets gather once some have come */
-#define GATHER_SHARE	8	/* not when more than 1/8 of a queue's frames came */
-#define DRAIN_WAITS	100
+#define NS_PER_S	    1000000000ll
+#define QUEUE_MARGIN_NS	    1000000u /* from the time stamp to the rx ring: a round of the driver */
+#define HOLD_MAX_NS	    50000000u /* longest wait for a source that is not polled */
+#define HOLD_STEP_NS	    100000
+#define PROGRESS_MS	    5
+#define BUSY_PAUSE_NS	    1000000
+#define BUSY_PAUSE_LEAST_NS 60000 /* a sleep takes that long however short it is */
+#define DRAIN_WAITS	    100
 
 #ifndef XDP_PKT_CONTD
 #define XDP_PKT_CONTD (1 << 0)
@@ -155,21 +155,24 @@ static struct tl_xdp_meta meta_of(const uint8_t *data)
 }
 
 static void describe(const struct afxdp *s, const struct afxdp_queue *q,
-		     const struct tl_xdp_meta *meta, struct afxdp_handed *ret)
+		     const struct tl_xdp_meta *meta, struct tl_packet *packet)
 {
-	struct tl_packet *p = &ret->packet;
+	uint32_t caplen = packet->caplen;
 
-	p->ts_ns = meta->time_ns - (uint64_t)s->tai_offset_ns;
-	p->wirelen = meta->wirelen;
-	if (p->caplen > meta->caplen)
-		p->caplen = meta->caplen;
-	if (p->caplen > s->group->snaplen)
-		p->caplen = s->group->snaplen;
-	if (p->wirelen < p->caplen)
-		p->wirelen = p->caplen;
-	p->interface = s->base.interface;
-	p->queue = q->index;
-	p->linktype = TL_LINKTYPE_ETHERNET;
+	if (caplen > meta->caplen)
+		caplen = meta->caplen;
+	if (caplen > s->group->snaplen)
+		caplen = s->group->snaplen;
+	*packet = (struct tl_packet){
+		.data = packet->data,
+		.ts_ns = meta->time_ns - (uint64_t)s->tai_offset_ns,
+		.caplen = caplen,
+		.wirelen = meta->wirelen < caplen ? caplen : meta->wirelen,
+		.interface = s->base.interface,
+		.queue = q->index,
+		.linktype = TL_LINKTYPE_ETHERNET,
+		.cookie = meta->owner,
+	};
 }
 
 /* A frame of a packet that needs several: copies it to the packet's buffer, and gives it back. */
@@ -200,68 +203,77 @@ static void gather(struct afxdp *s, struct afxdp_queue *q, const struct xdp_desc
 }
 
 /* The buffer is complete. */
-static void finish_jumbo(struct afxdp *s, struct afxdp_queue *q, struct afxdp_handed *ret)
+static void finish_jumbo(struct afxdp *s, struct afxdp_queue *q, struct tl_packet *ret_packet,
+			 struct afxdp_place *ret_place)
 {
-	ret->packet.data = s->jumbo_area + (size_t)q->jumbo * s->group->jumbo_bytes;
-	ret->packet.caplen = q->jumbo_bytes;
-	ret->place = (struct afxdp_place){ .addr = q->jumbo, .jumbo_source = s->index };
-	describe(s, q, &q->jumbo_meta, ret);
+	ret_packet->data = s->jumbo_area + (size_t)q->jumbo * s->group->jumbo_bytes;
+	ret_packet->caplen = q->jumbo_bytes;
+	*ret_place = (struct afxdp_place){ .addr = q->jumbo, .jumbo_source = s->index };
+	describe(s, q, &q->jumbo_meta, ret_packet);
 	q->jumbo = AFXDP_NO_JUMBO;
 }
 
-/* The next packet of a queue: 1; 0: none is complete. */
-static int take(struct afxdp *s, struct afxdp_queue *q, struct afxdp_handed *ret)
+/* A packet in one frame. */
+static void take_frame(struct afxdp *s, struct afxdp_queue *q, struct tl_packet *ret_packet,
+		       struct afxdp_place *ret_place)
 {
-	memset(ret, 0, sizeof(*ret));
+	const struct xdp_desc *desc = afxdp_queue__next(q);
+	struct tl_xdp_meta meta = meta_of(q->area + desc->addr);
+
+	ret_packet->data = q->area + desc->addr;
+	ret_packet->caplen = desc->len;
+	*ret_place = (struct afxdp_place){
+		.addr = desc->addr,
+		.queue = (uint32_t)(q - s->group->queues),
+		.jumbo_source = AFXDP_NO_JUMBO,
+	};
+	describe(s, q, &meta, ret_packet);
+}
+
+/* The next packet of a queue: 1; 0: none is complete. Its cookie is the owner. */
+static int take(struct afxdp *s, struct afxdp_queue *q, struct tl_packet *ret_packet,
+		struct afxdp_place *ret_place)
+{
 	while (afxdp_queue__peek(q)) {
-		const struct xdp_desc *desc;
-		bool goes_on, is_part = q->jumbo != AFXDP_NO_JUMBO || q->is_jumbo_lost;
+		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&q->rx, q->peek_at);
+		bool goes_on = desc->options & XDP_PKT_CONTD;
+		bool is_part = q->jumbo != AFXDP_NO_JUMBO || q->is_jumbo_lost;
 
-		/* buffers come back with what the worker releases: the packet waits in the ring */
-		desc = xsk_ring_cons__rx_desc(&q->rx, q->peek_at);
-		goes_on = desc->options & XDP_PKT_CONTD;
-		if (goes_on && !is_part && s->group->jumbo_bytes && !s->jumbo_free_count)
-			return 0;
-		desc = afxdp_queue__next(q);
 		if (!goes_on && !is_part) {
-			struct tl_xdp_meta meta = meta_of(q->area + desc->addr);
-
-			ret->packet.data = q->area + desc->addr;
-			ret->packet.caplen = desc->len;
-			ret->place = (struct afxdp_place){
-				.addr = desc->addr,
-				.queue = (uint32_t)(q - s->group->queues),
-				.jumbo_source = AFXDP_NO_JUMBO,
-			};
-			describe(s, q, &meta, ret);
-			ret->packet.cookie = meta.owner;
+			take_frame(s, q, ret_packet, ret_place);
 			return 1;
 		}
-		gather(s, q, desc);
+		/* buffers come back with what the worker releases: the packet waits in the ring */
+		if (!is_part && s->group->jumbo_bytes && !s->jumbo_free_count)
+			return 0;
+		gather(s, q, afxdp_queue__next(q));
 		if (goes_on)
 			continue;
 		if (q->is_jumbo_lost) {
 			q->is_jumbo_lost = false;
 			continue;
 		}
-		finish_jumbo(s, q, ret);
-		ret->packet.cookie = q->jumbo_meta.owner;
+		finish_jumbo(s, q, ret_packet, ret_place);
 		return 1;
 	}
 	return 0;
 }
 
-/* A packet for the worker of this source. False: the user-space filter rejects it. */
-static bool hand_out(struct afxdp *s, const struct afxdp_handed *handed, struct tl_packet *ret)
+/*
+ * A packet for the worker of this source, whose place is the next of the in-flight list. False: the
+ * user-space filter rejects it.
+ */
+static bool hand_out(struct afxdp *s, struct tl_packet *packet)
 {
-	if (s->user_filter && !tl_filter__match(s->user_filter, &handed->packet)) {
-		recycle_one(s, &handed->place);
+	struct afxdp_place *place = &s->inflight[s->inflight_tail & s->inflight_mask];
+
+	packet->cookie = 0;
+	if (s->user_filter && !tl_filter__match(s->user_filter, packet)) {
+		recycle_one(s, place);
 		tl_counter_add(&s->user_filtered, 1);
 		return false;
 	}
-	*ret = handed->packet;
-	tl_counter_add(&s->captured_bytes, handed->packet.caplen);
-	s->inflight[s->inflight_tail & s->inflight_mask] = handed->place;
+	tl_counter_add(&s->captured_bytes, packet->caplen);
 	s->inflight_tail++;
 	return true;
 }
@@ -295,60 +307,64 @@ static uint64_t head_ns(const struct afxdp *s, const struct afxdp_queue *q)
 
 /*
  * The own queue to read next: that of the oldest packet, unless an empty queue may still get an
- * older one. NULL: none; in any case everything older than `ret_bound` has been read.
+ * older one. Its packets up to `ret_limit` come before all others. NULL: none; in any case
+ * everything older than `ret_bound` has been read.
  * `quiet_ns`: what an empty queue may still get is not older than this.
  */
-static struct afxdp_queue *next_queue(struct afxdp *s, uint64_t quiet_ns, uint64_t *ret_bound)
+static struct afxdp_queue *next_queue(struct afxdp *s, uint64_t quiet_ns, uint64_t *ret_bound,
+				      uint64_t *ret_limit)
 {
 	struct afxdp_group *g = s->group;
 	struct afxdp_queue *found = NULL;
-	uint64_t oldest = UINT64_MAX, bound = UINT64_MAX;
+	uint64_t oldest = UINT64_MAX, limit = UINT64_MAX;
 
 	for (uint32_t i = s->index; i < g->queue_count; i += g->source_count) {
 		struct afxdp_queue *q = &g->queues[i];
-		uint64_t head;
+		uint64_t head = quiet_ns;
 
-		if (!afxdp_queue__peek(q)) {
-			bound = quiet_ns;
-			continue;
+		if (afxdp_queue__peek(q)) {
+			head = head_ns(s, q);
+			if (head < oldest || !found) {
+				/* what was the oldest is the limit now */
+				if (oldest < limit)
+					limit = oldest;
+				oldest = head;
+				found = q;
+				continue;
+			}
 		}
-		head = head_ns(s, q);
-		if (head < oldest || !found) {
-			oldest = head;
-			found = q;
-		}
+		if (head < limit)
+			limit = head;
 	}
-	*ret_bound = oldest < bound ? oldest : bound;
-	return oldest <= bound ? found : NULL;
-}
-
-/* One packet of the own queues: 1; 0: there is none that may be read. */
-static int read_one(struct afxdp *s, uint64_t quiet_ns, uint64_t *ret_bound,
-		    struct afxdp_handed *ret)
-{
-	struct afxdp_queue *q = next_queue(s, quiet_ns, ret_bound);
-
-	if (!q || !take(s, q, ret))
-		return 0;
-	tl_counter_add(&q->taken, 1);
-	q->last_ts_ns = ret->packet.ts_ns;
-	return 1;
+	*ret_limit = limit;
+	*ret_bound = oldest < limit ? oldest : limit;
+	return oldest <= limit ? found : NULL;
 }
 
 /* Alone: from the queues to the worker. */
 static uint32_t read_alone(struct afxdp *s, uint64_t quiet_ns, struct tl_packet *packets,
 			   uint32_t max)
 {
-	struct afxdp_handed handed;
-	uint64_t bound = 0;
+	uint64_t bound = 0, limit;
 	uint32_t n = 0;
 
-	while (n < max && read_one(s, quiet_ns, &bound, &handed)) {
-		handed.packet.cookie = 0;
-		n += hand_out(s, &handed, &packets[n]);
+	while (n < max) {
+		struct afxdp_queue *q = next_queue(s, quiet_ns, &bound, &limit);
+		uint32_t before = n, taken = 0;
+
+		while (q && n < max && afxdp_queue__peek(q) && head_ns(s, q) <= limit &&
+		       take(s, q, &packets[n], &s->inflight[s->inflight_tail & s->inflight_mask])) {
+			q->last_ts_ns = packets[n].ts_ns;
+			n += hand_out(s, &packets[n]);
+			taken++;
+		}
+		if (taken)
+			tl_counter_add(&q->taken, taken);
+		if (!taken && n == before)
+			break;
 	}
 	if (n == max)
-		(void)next_queue(s, quiet_ns, &bound);
+		(void)next_queue(s, quiet_ns, &bound, &limit);
 	if (bound > s->watermark_ns)
 		tl_store_relaxed(&s->watermark_ns, bound);
 	return n;
@@ -358,18 +374,19 @@ static uint32_t read_alone(struct afxdp *s, uint64_t quiet_ns, struct tl_packet 
 static uint32_t distribute(struct afxdp *s, uint64_t quiet_ns)
 {
 	struct afxdp_handed handed;
-	uint64_t bound = 0;
+	struct afxdp_queue *q;
+	uint64_t bound = 0, limit;
 	uint32_t read = 0;
 
-	while (read < TL_BATCH_MAX && read_one(s, quiet_ns, &bound, &handed)) {
-		uint32_t to = (uint32_t)(handed.packet.cookie % s->group->source_count);
-
-		handed.packet.cookie = 0;
-		hand_over(s, to, &handed);
+	while (read < TL_BATCH_MAX && (q = next_queue(s, quiet_ns, &bound, &limit)) &&
+	       take(s, q, &handed.packet, &handed.place)) {
+		tl_counter_add(&q->taken, 1);
+		q->last_ts_ns = handed.packet.ts_ns;
+		hand_over(s, (uint32_t)(handed.packet.cookie % s->group->source_count), &handed);
 		read++;
 	}
 	if (read == TL_BATCH_MAX)
-		(void)next_queue(s, quiet_ns, &bound);
+		(void)next_queue(s, quiet_ns, &bound, &limit);
 	if (bound > s->progress_ns)
 		tl_store_release(&s->progress_ns, bound);
 	return read;
@@ -414,7 +431,11 @@ static uint32_t collect(struct afxdp *s, uint64_t hold_until_ns, struct tl_packe
 			from_ns[from] = hold_until_ns;
 	}
 	while (n < max && (ring = next_ring(s, from_ns, &bound))) {
-		n += hand_out(s, tl_spsc__front(ring), &packets[n]);
+		const struct afxdp_handed *handed = tl_spsc__front(ring);
+
+		packets[n] = handed->packet;
+		s->inflight[s->inflight_tail & s->inflight_mask] = handed->place;
+		n += hand_out(s, &packets[n]);
 		tl_spsc__pop(ring);
 	}
 	if (n == max)
@@ -494,7 +515,7 @@ static uint32_t poll_once(struct afxdp *s, struct tl_packet *packets, uint32_t m
 			wake_others(s);
 		n = collect(s, now_ns - HOLD_MAX_NS, packets, max);
 	}
-	s->read_last = read;
+	s->read_since_wait += read;
 	submit_all(s);
 	afxdp_life__check(s, read);
 	if (n && s->lost_before) {
@@ -539,28 +560,32 @@ static bool has_handed(struct afxdp *s)
 	return false;
 }
 
-/* Something is there, but something older may still come. */
-static void hold(void)
+static void pause_ns(uint64_t ns)
 {
-	const struct timespec pause = { .tv_nsec = HOLD_STEP_NS };
+	const struct timespec pause = { .tv_nsec = (long)ns };
 
 	nanosleep(&pause, NULL);
 }
 
 /*
- * A socket wakes its reader at the first packet, so that one that keeps up is woken for each: a
- * system call a packet. What moderates a NIC's interrupts moderates this: while packets come, look
- * again after a while.
+ * What a NIC does with interrupts: while packets come, the next look is a moment later and finds
+ * many, instead of one wake-up for each. At the rate of the last round an eighth of the memory
+ * fills up meanwhile, at most. False: nothing came since the last wait, so the kernel is to wake.
  */
-static bool moderate(struct afxdp *s)
+static bool pause_while_busy(struct afxdp *s)
 {
-	const struct timespec pause = { .tv_nsec = GATHER_NS };
+	uint64_t now = (uint64_t)clock_ns(CLOCK_MONOTONIC);
+	uint64_t passed = now - s->waited_ns, count = s->read_since_wait, ns = BUSY_PAUSE_NS;
+	uint64_t room = s->group->frame_count / 8;
 
-	if (!s->read_last || s->read_last > s->group->frame_count / GATHER_SHARE ||
-	    s->group->queues[0].is_busy_polled)
+	s->waited_ns = now;
+	s->read_since_wait = 0;
+	if (!count || s->group->queues[0].is_busy_polled)
 		return false;
-	s->read_last = 0;
-	nanosleep(&pause, NULL);
+	if (count * ns > room * passed)
+		ns = room * passed / count;
+	if (ns >= BUSY_PAUSE_LEAST_NS)
+		pause_ns(ns);
 	return true;
 }
 
@@ -568,13 +593,11 @@ int afxdp_read__wait(struct tl_source *source, int timeout_ms)
 {
 	struct afxdp *s = (struct afxdp *)source;
 	const struct afxdp_group *g = s->group;
-	struct pollfd entries[AFXDP_QUEUES_MAX + 1];
+	struct pollfd entries[AFXDP_QUEUES_MAX + 1] = { 0 };
 	nfds_t count = 0;
 	uint64_t ignored;
 	int rc = 0;
 
-	if (moderate(s))
-		return 0;
 	for (uint32_t i = s->index; i < g->queue_count; i += g->source_count)
 		if (g->queues[i].xsk)
 			entries[count++] = (struct pollfd){
@@ -589,10 +612,12 @@ int afxdp_read__wait(struct tl_source *source, int timeout_ms)
 	}
 	__atomic_store_n(&s->is_waiting, 1, __ATOMIC_SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (has_handed(s) || !queues_are_empty(s))
-		hold();
-	else if (poll(entries, count, timeout_ms) < 0)
-		rc = -errno;
+	if (!pause_while_busy(s)) {
+		if (has_handed(s) || !queues_are_empty(s))
+			pause_ns(HOLD_STEP_NS); /* something older may still come */
+		else if (poll(entries, count, timeout_ms) < 0)
+			rc = -errno;
+	}
 	__atomic_store_n(&s->is_waiting, 0, __ATOMIC_SEQ_CST);
 	if (rc)
 		return rc;

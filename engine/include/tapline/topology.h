@@ -27,6 +27,11 @@ int tl_topology__pin(int cpu);
 
 /* Zeroed memory on a node (-1: any), huge pages when there are any; size rounded up to a page. */
 void *tl_topology__alloc(size_t bytes, int numa_node);
+/*
+ * True: so many bytes of huge pages lie free, on the node if it is not -1, with as many again to
+ * spare. Otherwise the kernel would have to move memory about for them, which can take seconds.
+ */
+bool tl_topology__has_free_huge_pages(size_t bytes, int numa_node);
 void tl_topology__free(void *memory, size_t bytes);
 
 #endif
