@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Findings as a colleague would write them down: what, since when, who, why, what to do, and how
- * to see it in Wireshark.
+ * to see it in Wireshark. Of one that goes on, what is new is a line.
  *
  *	ERROR  connect.no_answer
  *	  10.0.1.5 sent 4 SYNs to 10.0.2.10:8080 in 7.0 s and nothing came back
@@ -153,5 +153,19 @@ void tl_finding__write_text(const struct tl_finding_text *text, const struct tl_
 		     f->counter_evidence_count < 4 ? f->counter_evidence_count : 4);
 	put_line(out, "next", f->next);
 	put_line(out, "wireshark", f->display_filter);
+	fputc('\n', out);
+}
+
+void tl_finding__write_update(FILE *out, const struct tl_finding *f)
+{
+	char last[TL_TIME_TEXT], count[32];
+
+	tl_words__time(f->last_ns, false, last);
+	fprintf(out, "%s  still %s: ", last, f->kind);
+	put_clean(out, f->summary);
+	if (f->count > 1) {
+		tl_words__count(f->count, count);
+		fprintf(out, " (%s times)", count);
+	}
 	fputc('\n', out);
 }

@@ -2,14 +2,16 @@
 /*
  * The finding writer: a record sink that prints.
  *
- *   sink.finding ─┬─ live: open ► told at once; settled ► written at once
- *                 └─ else: settled ► kept[0…cap) ─► __finish: ranked ► written ► quality, verdict
+ *   sink.finding ─┬─ live JSON: open ► finding_open at once; settled ► finding at once
+ *                 ├─ live text: open ► whole the first time (told), a line for each update
+ *                 └─ text, file: settled ► kept[0…cap) ─► __finish: ranked ► written ► quality
  *   sink.quality ──► kept ───────────────────────────────────────────────────────┘
  *
  * Invariants: at most KEPT_MAX findings are kept; when full, a graver one takes the place of the
- * least grave, and what is left out is counted. Below the cap, output depends on the records alone,
- * not on the order they came in. One thread (the control thread). Writing fails softly: the first
- * error is remembered and returned by __finish.
+ * least grave, and what is left out is counted. At most TOLD_MAX open ones are remembered as told;
+ * when full, the one told longest ago is forgotten, and would be told whole again. Below the caps,
+ * output depends on the records alone, not on the order they came in. One thread (the control
+ * thread). Writing fails softly: the first error is remembered and returned by __finish.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 #include "export_impl.h"
 
 #define KEPT_MAX 4096u
+#define TOLD_MAX 4096u
 
 struct tl_finding_writer {
 	struct tl_finding_writer_opts opts;
@@ -31,6 +34,8 @@ struct tl_finding_writer {
 	struct tl_capture_quality quality;
 	bool has_quality;
 	int first_error;
+	uint32_t told_count;
+	uint64_t told[TOLD_MAX]; /* ids of the open ones that a terminal has seen whole */
 };
 
 int tl_finding_writer__create(const struct tl_finding_writer_opts *opts,
@@ -95,6 +100,37 @@ static void write_finding(struct tl_finding_writer *writer, const struct tl_find
 	remember_error(writer, ferror(writer->opts.out) ? -EIO : 0);
 }
 
+/* TOLD_MAX when it was not. */
+static uint32_t place_told(const struct tl_finding_writer *writer, uint64_t id)
+{
+	for (uint32_t i = 0; i < writer->told_count; i++)
+		if (writer->told[i] == id)
+			return i;
+	return TOLD_MAX;
+}
+
+static void forget_told(struct tl_finding_writer *writer, uint32_t place)
+{
+	if (place >= writer->told_count)
+		return;
+	writer->told_count--;
+	memmove(&writer->told[place], &writer->told[place + 1],
+		(writer->told_count - place) * sizeof(writer->told[0]));
+}
+
+/* On a terminal: whole the first time, then a line each time that it has grown. */
+static void tell_open(struct tl_finding_writer *writer, const struct tl_finding *f)
+{
+	if (place_told(writer, f->id) < TOLD_MAX) {
+		tl_finding__write_update(writer->opts.out, f);
+		return;
+	}
+	if (writer->told_count == TOLD_MAX)
+		forget_told(writer, 0);
+	writer->told[writer->told_count++] = f->id;
+	write_finding(writer, f, true);
+}
+
 /* Room for one more; false at the cap or without memory. */
 static bool make_room(struct tl_finding_writer *writer)
 {
@@ -152,12 +188,16 @@ static void on_finding(void *ctx, const struct tl_finding *f, enum tl_finding_st
 
 	if (!open)
 		writer->seen[f->severity]++;
-	if (writer->opts.live) {
+	if (writer->opts.live && writer->opts.json)
 		write_finding(writer, f, open);
+	else if (writer->opts.live && open)
+		tell_open(writer, f);
+	if (writer->opts.live)
 		fflush(writer->opts.out);
-	} else if (!open) {
-		keep(writer, f);
-	}
+	if (open || (writer->opts.live && writer->opts.json))
+		return;
+	forget_told(writer, place_told(writer, f->id));
+	keep(writer, f);
 }
 
 static void on_quality(void *ctx, const struct tl_capture_quality *quality)
@@ -233,6 +273,8 @@ static void write_close(struct tl_finding_writer *writer)
 
 int tl_finding_writer__finish(struct tl_finding_writer *writer)
 {
+	if (writer->opts.live && writer->kept_count)
+		fputs("All findings, the gravest first:\n\n", writer->opts.out);
 	if (writer->kept_count)
 		qsort(writer->kept, writer->kept_count, sizeof(*writer->kept), compare_rank);
 	for (uint32_t i = 0; i < writer->kept_count; i++)

@@ -273,6 +273,63 @@ Test(finding_writer, live_tells_an_open_finding_at_once_and_again_when_settled)
 	clean_up(&run);
 }
 
+static size_t count_of(const char *text, const char *what)
+{
+	size_t n = 0;
+
+	while ((text = strstr(text, what))) {
+		n++;
+		text++;
+	}
+	return n;
+}
+
+Test(finding_writer, live_text_tells_it_whole_once_then_a_line_for_each_update)
+{
+	struct run run;
+	struct tl_finding f = finding("tcp.zero_window", TL_WARNING);
+	struct tl_finding other = finding("service.crash", TL_ERROR);
+	size_t whole;
+
+	start(&run, false, true);
+	other.id = 0xcd;
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_OPEN);
+	cr_expect_eq(strncmp(run.text, "(still going on) WARNING  tcp.zero_window\n", 42), 0);
+	cr_expect_eq(count_of(run.text, "wireshark"), 1);
+	whole = run.bytes;
+	f.count = 1200;
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_OPEN);
+	cr_expect_str_eq(run.text + whole, "10:00:08.000  still tcp.zero_window: "
+					   "10.0.1.5 sent 4 SYNs (1,200 times)\n");
+	run.sink.finding(run.sink.ctx, &other, TL_FINDING_OPEN);
+	cr_expect_eq(count_of(run.text, "wireshark"), 2, "another finding is told whole");
+	whole = run.bytes;
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_SETTLED);
+	run.sink.finding(run.sink.ctx, &other, TL_FINDING_SETTLED);
+	cr_expect_eq(run.bytes, whole, "what settles waits for the report");
+	cr_expect_eq(finish(&run), TL_ERROR);
+	cr_expect_eq(count_of(run.text + whole, "wireshark"), 2, "the report has each whole");
+	cr_expect_eq(count_of(run.text + whole, "still"), 0);
+	cr_expect_lt(strstr(run.text + whole, "service.crash"),
+		     strstr(run.text + whole, "tcp.zero_window"), "the gravest first");
+	clean_up(&run);
+}
+
+Test(finding_writer, live_text_tells_what_comes_back_after_it_settled_whole_again)
+{
+	struct run run;
+	struct tl_finding f = finding("tcp.zero_window", TL_WARNING);
+
+	start(&run, false, true);
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_OPEN);
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_SETTLED);
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_OPEN);
+	cr_expect_eq(count_of(run.text, "wireshark"), 2);
+	cr_expect_eq(count_of(run.text, "  still "), 0);
+	finish(&run);
+	clean_up(&run);
+}
+
 Test(finding_writer, an_open_finding_of_a_file_is_not_told)
 {
 	struct run run;
@@ -283,17 +340,6 @@ Test(finding_writer, an_open_finding_of_a_file_is_not_told)
 	cr_expect_eq(finish(&run), -1);
 	cr_expect_eq(run.bytes, 0);
 	clean_up(&run);
-}
-
-static size_t count_of(const char *text, const char *what)
-{
-	size_t n = 0;
-
-	while ((text = strstr(text, what))) {
-		n++;
-		text++;
-	}
-	return n;
 }
 
 Test(finding_writer, beyond_the_cap_the_gravest_are_kept_and_the_rest_counted)

@@ -38,7 +38,7 @@ struct tl_finding_writer;
 struct tl_finding_writer_opts {
 	FILE *out;
 	bool json;
-	bool live;  /* open findings are told at once: as text, or as {"type":"finding_open",…} */
+	bool live;  /* open findings are told at once, and again as they grow */
 	bool color; /* text only */
 	const struct tl_interface *(*interface)(void *ctx, uint32_t index); /* names */
 	void *ctx;
@@ -46,8 +46,9 @@ struct tl_finding_writer_opts {
 };
 
 /*
- * Settled findings are kept and written ranked (severity, count, time) at __finish, unless live:
- * then each is written when it settles.
+ * Settled findings are kept and written ranked (severity, count, time) at __finish. Live JSON keeps
+ * none: {"type":"finding_open",…} for each notice, {"type":"finding",…} when it settles. Live text
+ * tells an open finding whole once and each notice after that as one line.
  */
 int tl_finding_writer__create(const struct tl_finding_writer_opts *opts,
 			      struct tl_finding_writer **ret_writer);
