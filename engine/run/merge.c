@@ -8,6 +8,7 @@
 
 /* Longer than two CPUs take between stamping a packet and queueing it on the same ring. */
 #define HOLD_BACK_NS 20000u
+#define EMPTY_POLLS  2u
 
 int merge__init(struct merge *merge, struct tl_source *const *sources, uint32_t count, bool live)
 {
@@ -93,7 +94,7 @@ static int fill_input(struct merge_input *in)
 		in->ended = true;
 	if (n < 0 && n != -ENETDOWN && n != -ENODATA)
 		return n;
-	in->idle = n <= 0;
+	in->empty_polls = n > 0 ? 0 : in->empty_polls + 1;
 	if (n > 0)
 		accept(in, (uint32_t)n);
 	in->watermark_ns = in->ended ? UINT64_MAX : in->source->ops->watermark(in->source);
@@ -183,7 +184,7 @@ static void note_order(struct merge *merge, uint64_t ts_ns)
 static uint32_t take_alone(struct merge *merge, uint32_t max, struct tl_packet *ret_packets)
 {
 	struct merge_input *in = merge->inputs;
-	uint64_t bound = bound_of(merge);
+	uint64_t bound = in->empty_polls >= EMPTY_POLLS ? UINT64_MAX : bound_of(merge);
 	uint32_t n = 0;
 
 	while (n < max && in->head != in->tail && slot(in, in->head)->ts_ns <= bound) {

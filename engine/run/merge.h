@@ -9,7 +9,9 @@
  * The bound is the time up to which nothing older can come any more: the smallest over all inputs
  * of (empty: the source's watermark; else: no limit but its own head). An input's packets that
  * arrive slightly out of order (several CPUs feed one ring) are sorted within its fifo, and the
- * newest HOLD_BACK_NS of a live input wait for the next poll for that reason.
+ * newest HOLD_BACK_NS of a live input wait for the next poll for that reason. A lone input's go
+ * when nothing came for two polls: the worker waits between two such, and nothing is compared with
+ * them.
  *
  * A packet is given back to its source only when it and all before it were taken and done with.
  */
@@ -30,9 +32,9 @@ struct merge_input {
 	uint64_t released;  /* packets given back to the source */
 	uint64_t went_back; /* packets older than the one before them */
 	bool live;
-	bool ended; /* end of file */
-	bool idle;  /* the last poll gave nothing */
-	bool down;  /* the interface is down or gone */
+	bool ended;	      /* end of file */
+	bool down;	      /* the interface is down or gone */
+	uint32_t empty_polls; /* in a row, up to now */
 };
 
 struct merge {

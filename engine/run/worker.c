@@ -351,7 +351,8 @@ static void between_batches(struct worker *w)
 
 static void wait_for_packets(struct worker *w)
 {
-	int timeout = w->source_count == 1 ? IDLE_WAIT_MS : 1;
+	/* what is held back goes on when nothing came */
+	int timeout = w->source_count == 1 && merge__empty(&w->merge) ? IDLE_WAIT_MS : 1;
 
 	for (uint32_t i = 0; i < w->source_count; i++)
 		w->sources[i]->ops->wait(w->sources[i], timeout);

@@ -229,8 +229,8 @@ captures_first() {
 	chrt -f 1 true 2>/dev/null && CAPTURE_UNDER=(chrt -f 1)
 }
 
-# Sends COUNT single frames while a capture writes FILE; sets SLOWEST_MS to the longest time that
-# one took from the wire into the file, 9999 when not all came.
+# Sends COUNT single frames while a capture writes FILE; sets SLOWEST_MS and MEDIAN_MS, the times from
+# the wire into the file less those in which the machine itself was late; 9999 when not all came.
 quiet_link() { # FILE COUNT
 	local number watcher
 	"${CAPTURE_UNDER[@]}" python3 "$TAPLINE_SOURCE/tests/helpers/first_seen.py" \
@@ -241,17 +241,40 @@ quiet_link() { # FILE COUNT
 		generate 0 -n 1 --first "$number" -s 200
 		sleep "0.1$((RANDOM % 10))" # at any moment of the writer's own rhythm
 	done
-	for ((number = 0; number < 100; number++)); do
+	for ((number = 0; number < 200; number++)); do
 		kill -0 "$watcher" 2>/dev/null || break
 		sleep 0.05
 	done
 	kill "$watcher" 2>/dev/null
 	wait "$watcher" 2>/dev/null
-	SLOWEST_MS=$("$HELPERS/helper_framedump" "$1" 2>/dev/null | cut -d' ' -f1 |
-		paste "$WORK/first_seen" - | awk -v count="$2" '
-			{ ms = ($1 - $2) / 1e6; if (ms > worst) worst = ms }
-			NF < 2 { worst = 9999 }
-			END { print NR == count ? int(worst) : 9999 }')
+	"$HELPERS/helper_framedump" "$1" 2>/dev/null | cut -d' ' -f1 >"$WORK/stamped"
+	read -r SLOWEST_MS MEDIAN_MS <<<"$(judge_quiet "$2" || echo 9999 9999)"
+}
+
+judge_quiet() { # COUNT -> slowest and median, ms
+	python3 - "$WORK/stamped" "$WORK/first_seen" "$1" <<'PY'
+import sys
+stamped = [int(line) for line in open(sys.argv[1])]
+words = [line.split() for line in open(sys.argv[2])]
+seen = [int(w[1]) for w in words if w[0] == "seen"]
+late = sorted((int(w[1]), int(w[2])) for w in words if w[0] == "late")
+
+
+def excused(start, end):
+    total, at = 0, start
+    for since, until in late:
+        since, until = max(since, at), min(until, end)
+        if until > since:
+            total, at = total + until - since, until
+    return total
+
+
+times = sorted((b - a - excused(a, b)) / 1e6 for a, b in zip(stamped, seen))
+if len(times) != int(sys.argv[3]) or len(stamped) != len(seen):
+    print(9999, 9999)
+else:
+    print(int(times[-1]), int(times[len(times) // 2]))
+PY
 }
 
 # One line on stderr that says what is wrong, on what; and the exit code. What was captured before

@@ -124,6 +124,27 @@ Test(merge, a_live_input_is_sorted_and_a_file_is_left_alone)
 	}
 }
 
+/* On a quiet link the last packet must not wait for one behind it. */
+Test(merge, what_a_lone_live_input_holds_back_goes_after_two_empty_polls)
+{
+	static const uint64_t times[] = { 1000000, 0, 0, 0, UINT64_MAX };
+	struct script a = script_of(times);
+	struct tl_source *sources[] = { &a.source };
+	uint64_t got[TL_BATCH_MAX];
+	struct merge m;
+
+	cr_assert_eq(merge__init(&m, sources, 1, true), 0);
+	cr_assert_eq(merge__fill(&m), 1);
+	cr_expect_eq(take_all(&m, got), 0, "an older one may still come");
+	cr_assert_eq(merge__fill(&m), 0);
+	cr_expect_eq(take_all(&m, got), 0);
+	cr_assert_eq(merge__fill(&m), 0);
+	cr_expect_eq(take_all(&m, got), 1);
+	cr_expect_eq(got[0], 1000000);
+	cr_expect_lt(merge__watermark(&m), 1000000, "the source promised nothing");
+	merge__fini(&m);
+}
+
 Test(merge, release_gives_back_what_was_taken)
 {
 	static const uint64_t a[] = { 1 * SECOND, 2 * SECOND, 3 * SECOND, UINT64_MAX };
