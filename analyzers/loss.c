@@ -295,23 +295,32 @@ static void on_spurious(const struct step *s)
 		ill->direction[s->direction].dsacks_due++;
 }
 
-/* RFC 2883: a segment came twice, so what was sent again had not been lost. */
-static void on_dsack(const struct step *s)
+/* What was sent again had not been lost: `count` segments. */
+static void take_back(const struct step *s, uint32_t count)
 {
 	uint8_t direction = !s->direction;
 	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[direction];
 	struct path *p;
 
-	if (t->dsacks_due) {
-		t->dsacks_due--;
+	if (count > t->after)
+		count = t->after;
+	if (!count)
 		return;
-	}
-	if (!t->after)
-		return;
-	t->after--;
+	t->after -= (uint16_t)count;
 	p = path_of(s);
-	p->sum.count[direction][LOSS_AFTER].lost--;
-	p->sum.spurious[direction]++;
+	p->sum.count[direction][LOSS_AFTER].lost -= (int32_t)count;
+	p->sum.spurious[direction] += count;
+}
+
+/* RFC 2883: a segment came twice. */
+static void on_dsack(const struct step *s)
+{
+	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[!s->direction];
+
+	if (t->dsacks_due)
+		t->dsacks_due--;
+	else
+		take_back(s, 1);
 }
 
 /* How long the connection hung, if RTOs had to repeat: told when it goes on, or ends so. */
@@ -346,6 +355,8 @@ static void on_tcp(const struct step *s)
 		end_wait(s, !s->direction, s->now_ns, true);
 	if (fs->ill && s->segment->dsack_bytes)
 		on_dsack(s);
+	if (fs->ill && s->segment->needless)
+		take_back(s, s->segment->needless);
 	if (!s->layers->payload_bytes || !fs->talked[!s->direction])
 		return;
 	switch (s->segment->verdict) {

@@ -202,6 +202,9 @@ static void count_accept(const struct step *s)
 {
 	struct reset_service *service = service_of(s);
 
+	/* It lives: those that it ended before, it ended by itself. */
+	service->ends = service->rsts = 0;
+	service->end_clients = 0;
 	if (!service->accept_ns) {
 		service->accept_ns = s->now_ns;
 		service->accept_frame = s->packet->frame;

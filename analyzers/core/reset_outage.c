@@ -9,14 +9,16 @@
  *
  * An outage is: several connections that the server ended within a second, then SYNs that fail, one
  * of them by a client that was cut, and nothing that the service accepts or answers meanwhile. A
- * load balancer that is drained ends connections too, but its port stays open; a client that alone
- * is refused was not served before. Control thread only.
+ * load balancer that is drained ends connections too, but its port stays open, as does one that
+ * closes each connection behind its answer; a client that alone is refused was not served before;
+ * and a SYN that is answered as soon as it is repeated was lost. Control thread only.
  */
 #include "core/reset.h"
 
 #define CLUSTER_NS TL_NS_PER_SEC
 #define BEFORE_NS  (30 * TL_NS_PER_SEC) /* clients may take this long to come back */
 #define ALIVE_NS   (100 * TL_NS_PER_MS)
+#define SILENT_NS  TL_NS_PER_SEC /* least that no SYN is answered, where none is refused */
 
 static void add_ends(struct reset_history *h, const struct reset_service *s)
 {
@@ -94,11 +96,10 @@ static void try_begin(struct reset_history *h)
 		uint64_t clients = 0;
 
 		if (!e->count || e->first_ns + BEFORE_NS < o.down_ns ||
-		    e->first_ns > o.down_ns + CLUSTER_NS)
+		    e->first_ns > o.down_ns + CLUSTER_NS || e->first_ns < h->accept_ns)
 			continue;
 		gather(h, e, &o, &clients);
 		if (o.flows >= RESET_CRASH_LEAST && clients & o.clients &&
-		    h->accept_ns <= o.cut_ns &&
 		    (o.flows > best.flows || (o.flows == best.flows && o.from_ns > best.from_ns)))
 			best = o;
 	}
@@ -160,7 +161,8 @@ bool reset_outage__is_sure(const struct reset_outage *o, uint64_t now_ns)
 {
 	uint64_t until = o->back_ns ? o->back_ns : now_ns;
 
-	return tl_span_ns(o->from_ns, until) >= RESET_OUTAGE_LEAST_NS;
+	return tl_span_ns(o->from_ns, until) >= RESET_OUTAGE_LEAST_NS &&
+	       (o->refuses || tl_span_ns(o->down_ns, until) >= SILENT_NS);
 }
 
 bool reset_history__covers(const struct reset_history *h, uint64_t rst_ns, uint64_t now_ns)

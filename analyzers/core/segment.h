@@ -46,6 +46,7 @@ struct tl_segment {
 	uint32_t acked_bytes;  /* new bytes of the peer that this segment ACKs */
 	uint32_t rtt_us;       /* sample this ACK gives of the way from the tap and back; 0: none */
 	uint32_t dsack_bytes;  /* this ACK's D-SACK: a past retransmission was spurious */
+	uint32_t needless; /* retransmissions that this ACK, without SACK, shows were spurious */
 	/*
 	 * When the retransmitted bytes were first seen, to within an eighth of the flight; 0: never
 	 */

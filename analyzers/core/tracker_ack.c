@@ -87,6 +87,26 @@ static void first_ack(struct tl_look *look, struct tl_direction *p)
 	}
 }
 
+/*
+ * Segments of a run were sent again, and the first to arrive is ACKed: an ACK of more than the two
+ * of a delayed one (RFC 5681, section 4.2) says that the receiver had those above it already.
+ */
+static void count_needless(struct tl_look *look, struct tl_direction *p, uint32_t ack)
+{
+	uint32_t jump = ack - p->una, covered = p->again_count;
+
+	if (!covered || !p->largest)
+		return;
+	if (tl_seq__before(ack, p->again_end)) {
+		uint32_t segments = jump / p->largest;
+
+		covered = segments > covered ? covered : segments ? segments - 1 : 0;
+	}
+	p->again_count -= covered;
+	if (jump > 2u * p->largest)
+		look->segment->needless = covered;
+}
+
 static void advance(struct tl_look *look, struct tl_direction *p, uint32_t ack)
 {
 	struct tl_range delivered = {
@@ -103,6 +123,7 @@ static void advance(struct tl_look *look, struct tl_direction *p, uint32_t ack)
 	    !tl_seq__before(ack, p->fin_end))
 		units--;
 	look->segment->acked_bytes = units;
+	count_needless(look, p, ack);
 	if (tl_direction__is(p, TL_DIRECTION_TIMED) && !tl_seq__before(ack, p->timed_end))
 		sample_rtt(look, p);
 	p->una = ack;

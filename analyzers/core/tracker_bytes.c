@@ -196,6 +196,8 @@ static void note_syn(struct tl_direction *d, const struct tl_layers *l)
 	d->flags |= TL_DIRECTION_SEEN | TL_DIRECTION_BASED | TL_DIRECTION_SYN;
 	if (l->flags & TL_LAYERS_TCP_WSCALE)
 		d->flags |= TL_DIRECTION_WSCALE;
+	if (l->flags & TL_LAYERS_TCP_SACK_OK)
+		d->flags |= TL_DIRECTION_SACK;
 	d->wscale = l->wscale < 14 ? l->wscale : 14; /* RFC 7323, section 2.3 */
 }
 
@@ -334,6 +336,24 @@ static void note_retransmission(struct tl_look *look, uint32_t start, uint8_t tr
 	d->recovery_end = d->next_seq;
 }
 
+/* Without SACK a sender cannot know what is missing above una, and sends all of it again. */
+static void note_run(struct tl_look *look, uint32_t start, uint32_t end)
+{
+	struct tl_direction *d = look->d;
+
+	if (!tl_direction__is(d, TL_DIRECTION_SYN | TL_DIRECTION_ACKED) ||
+	    !tl_direction__is(look->peer, TL_DIRECTION_SYN) ||
+	    (d->flags & look->peer->flags & TL_DIRECTION_SACK))
+		return;
+	if (!tl_seq__before(d->una, start)) {
+		d->again_end = end;
+		d->again_count = 0;
+	} else if (start == d->again_end && tl_seq__before(d->una, d->again_end)) {
+		d->again_end = end;
+		d->again_count++;
+	}
+}
+
 static void note_new(struct tl_look *look, const struct taken *taken, bool flight_was_empty)
 {
 	struct tl_direction *d = look->d;
@@ -400,6 +420,8 @@ static void take_data(struct tl_look *look, uint32_t start, uint32_t end)
 		if (!taken.filled)
 			segment->original_ns = first_seen_ns(d, tl_seq__min(end, was_next));
 		note_retransmission(look, start, trigger);
+		if (segment->verdict == TL_VERDICT_LOST_AFTER)
+			note_run(look, start, end);
 	}
 	note_new(look, &taken, empty);
 	d->last_ns = look->now_ns;

@@ -39,6 +39,7 @@ enum tl_direction_flag {
 	TL_DIRECTION_SAME_ID =
 		1u << 13, /* its last two packets had one IP ID, which says nothing then */
 	TL_DIRECTION_ALONE = 1u << 14, /* DOUBT, and that unit was all: a FIN surely */
+	TL_DIRECTION_SACK = 1u << 15,  /* its SYN permitted SACK */
 };
 
 struct tl_mark {
@@ -67,6 +68,8 @@ struct tl_direction {
 	uint32_t tsval;		 /* of the newest segment */
 	uint32_t first_tsval;	 /* of the first one */
 	uint32_t last_ack;	 /* that this direction's packets carried */
+	uint32_t again_end;	 /* of what was sent again in one run from una on */
+	uint32_t again_count;	 /* segments in it, less the first; 0 where SACK tells */
 	uint32_t pending_missed; /* bytes to tell with its next segment */
 	struct tl_range_list holes;
 	struct tl_range_list sacked;

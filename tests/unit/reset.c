@@ -423,6 +423,45 @@ Test(reset, client_that_alone_is_refused_is_no_crash)
 	cr_expect_eq(bed__count(b, "service.", TL_INFO), 0);
 }
 
+/* HTTP/1.0: a connection for each answer, closed behind it; then one SYN gets lost. */
+Test(reset, server_that_closes_behind_each_answer_is_no_crash)
+{
+	struct bed_pair p;
+
+	for (unsigned i = 0; i < 8; i++) {
+		struct talk t;
+
+		p = pair_of(0);
+		p.client_port = (uint16_t)(50000 + i);
+		t = talk__open(b, &p, i * 50);
+		talk__up(&t, i * 50 + 20, 100);
+		talk__down(&t, i * 50 + 30, 100);
+		talk__fin(&t, i * 50 + 31, SERVER);
+	}
+	p.client_port = 50100;
+	bed__from_client(b, &p, 500, BED_SYN(1));
+	bed__from_client(b, &p, 1500, BED_SYN(1));
+	bed__from_client(b, &p, 3500, BED_SYN(1));
+	bed__from_server(b, &p, 3510, BED_SYNACK(5000, 2));
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "service.", TL_INFO), 0);
+}
+
+/* Several connections end by themselves at once, and a SYN is lost: it is answered when repeated.
+ */
+Test(reset, syn_that_is_answered_when_repeated_is_no_outage)
+{
+	struct bed_pair p = pair_of(0);
+
+	crash(8, KILLED, false);
+	p.client_port = 50100;
+	bed__from_client(b, &p, 1200, BED_SYN(1));
+	bed__from_client(b, &p, 2200, BED_SYN(1));
+	bed__from_server(b, &p, 2210, BED_SYNACK(5000, 2));
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "service.", TL_INFO), 0);
+}
+
 Test(reset, server_that_goes_on_to_serve_is_no_crash)
 {
 	struct bed_pair p = pair_of(31);
