@@ -97,14 +97,11 @@ static void count_needless(struct tl_look *look, struct tl_direction *p, uint32_
 
 	if (!covered || !p->largest)
 		return;
-	if (tl_seq__before(ack, p->again_end)) {
-		uint32_t segments = jump / p->largest;
-
-		covered = segments > covered ? covered : segments ? segments - 1 : 0;
-	}
+	if (tl_seq__before(ack, p->again_end) && jump / p->largest < covered)
+		covered = jump / p->largest;
 	p->again_count -= covered;
-	if (jump > 2u * p->largest)
-		look->segment->needless = covered;
+	if (covered && jump > 2u * p->largest)
+		look->segment->needless = covered - 1;
 }
 
 static void advance(struct tl_look *look, struct tl_direction *p, uint32_t ack)

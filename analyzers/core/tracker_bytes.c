@@ -347,8 +347,8 @@ static void note_run(struct tl_look *look, uint32_t start, uint32_t end)
 		return;
 	if (!tl_seq__before(d->una, start)) {
 		d->again_end = end;
-		d->again_count = 0;
-	} else if (start == d->again_end && tl_seq__before(d->una, d->again_end)) {
+		d->again_count = 1;
+	} else if (!tl_seq__before(start, d->again_end) && d->again_count) {
 		d->again_end = end;
 		d->again_count++;
 	}

@@ -69,7 +69,7 @@ struct tl_direction {
 	uint32_t first_tsval;	 /* of the first one */
 	uint32_t last_ack;	 /* that this direction's packets carried */
 	uint32_t again_end;	 /* of what was sent again in one run from una on */
-	uint32_t again_count;	 /* segments in it, less the first; 0 where SACK tells */
+	uint32_t again_count;	 /* segments in it that are not ACKed; 0 where SACK tells */
 	uint32_t pending_missed; /* bytes to tell with its next segment */
 	struct tl_range_list holes;
 	struct tl_range_list sacked;

@@ -352,6 +352,35 @@ Test(tracker_rules, an_rto_that_comes_late_with_its_original_is_told_by_tsval)
 	destroy(bed);
 }
 
+static void resend_without_sack(struct bed *bed)
+{
+	shake_hands(bed);
+	for (uint32_t i = 0; i < 10; i++)
+		send(bed, 3000 + i, (struct sim_frame)DATA(i * 1000, 1000));
+	for (uint32_t i = 0; i < 4; i++)
+		send(bed, 300000 + i, (struct sim_frame)DATA(i * 1000, 1000));
+}
+
+/* Only the first was lost: the receiver had the others all along. */
+Test(tracker_rules, an_ack_over_a_run_without_sack_tells_what_was_needless)
+{
+	struct bed *bed = make();
+
+	resend_without_sack(bed);
+	cr_expect_eq(send(bed, 301000, (struct sim_frame)ACKS(10000))->needless, 3);
+	destroy(bed);
+}
+
+Test(tracker_rules, acks_that_come_one_by_one_say_that_all_were_lost)
+{
+	struct bed *bed = make();
+
+	resend_without_sack(bed);
+	for (uint32_t i = 2; i <= 10; i += 2)
+		cr_expect_eq(send(bed, 301000 + i, (struct sim_frame)ACKS(i * 1000))->needless, 0);
+	destroy(bed);
+}
+
 /* --- what the capture missed ------------------------------------------------------------------ */
 
 Test(tracker_rules, an_acked_hole_is_missed_after_a_second_and_told_once)
