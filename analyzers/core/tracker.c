@@ -21,6 +21,9 @@
 #define ONE_WAY_AFTER_NS 1000000000ull
 #define ONE_WAY_BYTES	 65536u
 
+#define TICK_US		3000u /* a clock of milliseconds, and what the tap's may be off */
+#define TICK_LEARNED_MS 50u
+
 struct tl_tracker {
 	struct tl_tracker_totals totals;
 	struct tl_copies copies;
@@ -115,6 +118,18 @@ static bool has_tcp(const struct tl_packet *packet, const struct tl_layers *l)
 	       !(l->flags & TL_LAYERS_MALFORMED) && packet->caplen >= l->l4_offset + 20u;
 }
 
+/* Does the sender's timestamp clock tick in milliseconds? Many do; slower ones prove nothing. */
+static uint32_t tick_us(const struct tl_tracked *f, const struct tl_direction *d,
+			const struct tl_layers *l, uint64_t now_ns)
+{
+	uint64_t shown_ms = now_ns > f->first_ns ? (now_ns - f->first_ns) / 1000000u : 0;
+
+	if (!(l->flags & TL_LAYERS_TCP_TS) || !tl_direction__is(d, TL_DIRECTION_TSVAL) ||
+	    shown_ms < TICK_LEARNED_MS || d->tsval - d->first_tsval < shown_ms / 2)
+		return 0;
+	return TICK_US;
+}
+
 static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
 		    const struct tl_tracked *f)
 {
@@ -138,6 +153,8 @@ static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, ui
 	/* Half of the way is no lower bound for a round trip. */
 	if (f->dir[0].min_rtt_us && f->dir[1].min_rtt_us)
 		hint.min_rtt_us = f->dir[0].min_rtt_us + f->dir[1].min_rtt_us;
+	if (!tracker->key[i].strong)
+		hint.tick_us = tick_us(f, d, l, ts_ns);
 	return tl_copies__check(&tracker->copies, &tracker->key[i], ts_ns, &hint);
 }
 

@@ -12,6 +12,10 @@
 #define HEAD_BYTES 64u
 #define TAIL_BYTES 32u
 
+#define PROTO_ICMP6   58
+#define ETHERTYPE_ARP 0x0806
+#define ARP_BYTES     28u
+
 int tl_copies__init(struct tl_copies *copies)
 {
 	size_t bytes = TL_COPIES_BUCKETS * sizeof(*copies->bucket);
@@ -115,6 +119,22 @@ static uint32_t path_of(const struct tl_packet *packet, const struct tl_layers *
 	return (uint32_t)(h >> 32) | 1;
 }
 
+/* ARP and the like: all behind the MACs and tags, without the padding that a tag takes up. */
+static bool key_of_other(const struct tl_copies *copies, const struct tl_packet *packet,
+			 const struct tl_layers *layers, struct tl_print_key *ret_key)
+{
+	uint32_t offset = 12u + 4u * layers->vlan_count;
+
+	if (packet->linktype != TL_LINKTYPE_ETHERNET || layers->l2_offset || layers->tunnel.type ||
+	    packet->caplen <= offset)
+		return false;
+	ret_key->strong = layers->ethertype == ETHERTYPE_ARP;
+	ret_key->hash = mix_sample(copies->seed, packet, offset,
+				   ret_key->strong ? 2 + ARP_BYTES : packet->caplen - offset);
+	ret_key->path = path_of(packet, layers);
+	return true;
+}
+
 bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
 		    const struct tl_layers *layers, struct tl_print_key *ret_key)
 {
@@ -122,7 +142,7 @@ bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *pack
 	uint64_t h = copies->seed;
 
 	if (!layers->ip_version || !layers->src || !layers->dst)
-		return false;
+		return key_of_other(copies, packet, layers, ret_key);
 	h = mix_bytes(h, tl_cursor__init(layers->src, address_bytes));
 	h = mix_bytes(h, tl_cursor__init(layers->dst, address_bytes));
 	h = mix(h, (uint64_t)layers->ip_id << 32 | (uint32_t)layers->proto << 16 |
@@ -130,15 +150,20 @@ bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *pack
 	h = mix(h, layers->payload_bytes);
 	ret_key->hash = mix_transport(h, packet, layers);
 	ret_key->path = path_of(packet, layers);
-	/* Nobody sends a SYN again before a second has passed (RFC 6298, section 2.1). */
-	ret_key->strong = layers->ip_id != 0 || layers->tcp_flags & TL_TCP_SYN;
+	/* A SYN is sent again after a second (RFC 6298, section 2.1), as is what asks for a
+	 * neighbour. */
+	ret_key->strong =
+		layers->ip_id || layers->tcp_flags & TL_TCP_SYN || layers->proto == PROTO_ICMP6;
 	return true;
 }
 
-/* Does this mirror, as far as is known, show packets twice on one path? */
+/*
+ * Does this mirror, as far as is known, show packets twice on one path? A burst may come before the
+ * first copy does, so many firsts do not disprove it; a mirror that does not copy has no seconds.
+ */
 static bool copying(const struct tl_copies *copies)
 {
-	return copies->seconds >= 2 && copies->seconds > copies->firsts / 4;
+	return copies->seconds >= 2 && copies->seconds > copies->firsts / 16;
 }
 
 static void learn(struct tl_copies *copies, const struct tl_print *print, uint32_t age_us)
@@ -181,6 +206,9 @@ static bool is_weak_copy(const struct tl_copies *copies, const struct pair *pair
 	const struct tl_copy_hint *hint = pair->hint;
 	uint32_t most = copies->thirds > copies->seconds / 4 ? 2 : 1;
 
+	/* Its TSval would have moved on if it had been sent again. */
+	if (hint && hint->tick_us && pair->age_us > hint->tick_us)
+		return pair->age_us <= TL_COPIES_STRONG_GAP_US;
 	if (pair->age_us > weak_gap_us(copies))
 		return false;
 	/* No sender can know of a loss sooner than a round trip. */

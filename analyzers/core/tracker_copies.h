@@ -12,7 +12,9 @@
  * Those are the *path*.
  *
  *   identity   what tells two packets of one sender apart       a copy when the second comes
- *   strong     an IP ID, of a sender that changes it; a SYN     within STRONG_GAP
+ *   strong     an IP ID, of a sender that changes it; a SYN,    within STRONG_GAP
+ *              ICMPv6, ARP: not sent again before a second
+ *   weak       none, but a TSval of a clock of milliseconds     after TICK, within STRONG_GAP
  *   weak       none; TCP bytes or FIN                           sooner than a retransmission could
  *   weak       none; a pure ACK, RST, or not TCP                if this mirror is known to copy
  *
@@ -67,12 +69,13 @@ struct tl_copy_hint {
 	bool occupies;	     /* it takes sequence space: a repeat would be a retransmission */
 	bool loss_signal;    /* its receiver asks for bytes again */
 	uint32_t min_rtt_us; /* no answer can come back sooner; 0: unknown */
+	uint32_t tick_us;    /* its TSval changes within this time; 0: unknown */
 };
 
 int tl_copies__init(struct tl_copies *copies);
 void tl_copies__fini(struct tl_copies *copies);
 
-/* False when there is no IP packet in it. */
+/* False when nothing in it can be told from others. */
 bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
 		    const struct tl_layers *layers, struct tl_print_key *ret_key);
 

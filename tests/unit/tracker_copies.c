@@ -154,6 +154,29 @@ Test(copies, later_fragments_too)
 	tl_copies__fini(&bed.copies);
 }
 
+/* Padded to 60 bytes, and to 64 with a tag. */
+Test(copies, arp_too)
+{
+	struct bed bed;
+
+	start(&bed);
+	for (uint32_t i = 0; i < 6; i++) {
+		struct pb b = pb__start(bed.bytes, sizeof(bed.bytes));
+		uint8_t arp[46] = { 0, 1, 8, 0, 6, 4, 0, 1 };
+
+		arp[27] = (uint8_t)(i / 2);
+		pb__ethernet(&b);
+		if (i % 2)
+			pb__vlan(&b, 0x8100, 12);
+		b.data[b.bytes - 2] = 8;
+		b.data[b.bytes - 1] = 6;
+		b.next_width = 0;
+		pb__bytes(&b, arp, sizeof(arp));
+		cr_expect_eq(check(&bed, pb__packet(&b, 0, 1), 1000 + i), i % 2 == 1);
+	}
+	tl_copies__fini(&bed.copies);
+}
+
 /* A hundred thousand packets later the first ones are forgotten, in the same memory. */
 Test(copies, memory_is_bounded)
 {

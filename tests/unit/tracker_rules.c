@@ -381,6 +381,25 @@ Test(tracker_rules, acks_that_come_one_by_one_say_that_all_were_lost)
 	destroy(bed);
 }
 
+/* IPv6 has no ID, but a segment sent again 5 ms later has another TSval, if the clock ticks in ms.
+ */
+Test(tracker_rules, a_tsval_that_stands_still_tells_a_late_copy)
+{
+	struct bed *bed = make();
+	struct sim_frame f = DATA(1000, 1000);
+
+	bed->no_id = true;
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 200000, (struct sim_frame)ACKS(1000));
+	f.tsval = 201;
+	expect_verdict(send(bed, 200500, f), TL_VERDICT_NEW);
+	expect_verdict(send(bed, 205500, f), TL_VERDICT_COPY);
+	f.tsval = 207;
+	expect_verdict(send(bed, 207000, f), TL_VERDICT_LOST_AFTER);
+	destroy(bed);
+}
+
 /* --- what the capture missed ------------------------------------------------------------------ */
 
 Test(tracker_rules, an_acked_hole_is_missed_after_a_second_and_told_once)
