@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* tapline flows: a record for each flow as it ends, live or from files. */
+/*
+ * tapline flows: a record for each flow as it ends (and, if asked for, as it begins and while it
+ * goes on), live or from files, and a closing record about the link as a whole.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,25 +12,72 @@
 #include "session.h"
 #include "tapline/export.h"
 
+enum wanted {
+	WANT_END = 1u << 0,
+	WANT_START = 1u << 1,
+	WANT_ACTIVE = 1u << 2,
+	WANT_STATS = 1u << 3,
+};
+
 struct flows_options {
 	struct run_options run; /* first: the groups' tables point into it */
 	bool csv;
 	bool json;
+	unsigned int records; /* enum wanted */
+	uint64_t active_ns;
 };
-
-typedef int write_flow_fn(const struct tl_flow *flow, const char *interface, enum tl_flow_end end,
-			  FILE *out);
 
 struct flows_output {
-	write_flow_fn *write;
-	int error; /* the first one; written by workers, read when they have ended */
+	int (*write)(const struct tl_flow_record *record, FILE *out);
+	int (*write_stats)(const struct tl_census_report *report, const char *interface, FILE *out);
+	FILE *stats_out;
+	bool silent; /* no end records */
+	int error;   /* the first one; written by workers, read when they have ended */
 };
+
+static int parse_records(void *options, const char *text, struct tl_error *ret_error)
+{
+	static const struct {
+		const char *name;
+		unsigned int bit;
+	} names[] = {
+		{ "end", WANT_END },
+		{ "start", WANT_START },
+		{ "active", WANT_ACTIVE },
+		{ "stats", WANT_STATS },
+	};
+	struct flows_options *o = options;
+
+	o->records = 0;
+	for (;;) {
+		size_t bytes = strcspn(text, ","), i = 0;
+
+		while (i < 4 &&
+		       (strlen(names[i].name) != bytes || memcmp(names[i].name, text, bytes)))
+			i++;
+		if (i == 4) {
+			snprintf(ret_error->what, sizeof(ret_error->what),
+				 "--records %.*s: it takes end, start, active and stats, "
+				 "separated by commas",
+				 (int)bytes, text);
+			return -EINVAL;
+		}
+		o->records |= names[i].bit;
+		if (!text[bytes])
+			return 0;
+		text += bytes + 1;
+	}
+}
 
 static const struct option_spec flow_specs[] = {
 	{ 0, "json", OPTION_FLAG, NULL, "JSON lines, named as in Suricata's EVE, instead of text",
 	  offsetof(struct flows_options, json), NULL },
 	{ 0, "csv", OPTION_FLAG, NULL, "comma-separated values with a header line",
 	  offsetof(struct flows_options, csv), NULL },
+	{ 0, "records", OPTION_CALL, "LIST", "which: end, start, active, stats (end,stats)", 0,
+	  parse_records },
+	{ 0, "active-timeout", OPTION_TIME, "TIME", "an active record each so much of a flow (60s)",
+	  offsetof(struct flows_options, active_ns), NULL },
 	{ 0, "flow-memory", OPTION_SIZE, "SIZE", "memory of the flow tables",
 	  offsetof(struct flows_options, run.flow_memory_bytes), NULL },
 	{ 0, "summary", OPTION_STRING, "FILE", "the closing summary as JSON (- is standard output)",
@@ -40,17 +90,19 @@ static const struct option_group flow_group = {
 	.count = sizeof(flow_specs) / sizeof(flow_specs[0]),
 };
 
-static void on_flow_end(void *ctx, struct tl_flow *flow, enum tl_flow_end end)
+/* --- records ------------------------------------------------------------------------------- */
+
+static void write_record(struct flows_output *output, struct tl_flow_record *record)
 {
 	const struct tl_engine *engine = session__engine();
 	const struct tl_interface *interface =
-		engine ? tl_engine__interface(engine, flow->interface) : NULL;
-	struct flows_output *output = ctx;
+		engine ? tl_engine__interface(engine, record->flow->interface) : NULL;
 	int expected = 0, err;
 
 	if (__atomic_load_n(&output->error, __ATOMIC_RELAXED))
 		return;
-	err = output->write(flow, interface ? interface->name : NULL, end, stdout);
+	record->interface = interface ? interface->name : NULL;
+	err = output->write(record, stdout);
 	if (!err)
 		return;
 	if (errno == EPIPE)
@@ -61,27 +113,81 @@ static void on_flow_end(void *ctx, struct tl_flow *flow, enum tl_flow_end end)
 		raise(SIGTERM);
 }
 
+static void on_flow_end(void *ctx, struct tl_flow *flow, enum tl_flow_end end)
+{
+	struct tl_flow_record record = { .flow = flow, .end = end };
+	struct flows_output *output = ctx;
+
+	if (!output->silent)
+		write_record(output, &record);
+}
+
+static void on_flow_begin(void *ctx, struct tl_flow *flow, uint64_t now_ns)
+{
+	struct tl_flow_record record = { .flow = flow,
+					 .kind = TL_FLOW_RECORD_START,
+					 .ts_ns = now_ns };
+
+	write_record(ctx, &record);
+}
+
+static void on_flow_active(void *ctx, struct tl_flow *flow, uint64_t now_ns)
+{
+	struct tl_flow_record record = { .flow = flow,
+					 .kind = TL_FLOW_RECORD_ACTIVE,
+					 .ts_ns = now_ns };
+
+	write_record(ctx, &record);
+}
+
+static void on_finished(void *ctx, struct tl_engine *engine)
+{
+	struct flows_output *output = ctx;
+	struct tl_census_report report;
+	struct tl_run_summary summary;
+	int err = output->error ? -ENOENT : tl_engine__census(engine, &report);
+
+	if (err == -ENOENT)
+		return;
+	tl_engine__summary(engine, &summary);
+	output->error =
+		err ? err : output->write_stats(&report, summary.interface, output->stats_out);
+}
+
+/* --- the command ---------------------------------------------------------------------------- */
+
 static int help(const struct option_table *table)
 {
 	printf("Usage: tapline flows -i IF [-i IF ...] | -r FILE [FILE ...]  [--json|--csv]"
 	       " [OPTIONS] [FILTER]\n\n"
 	       "Prints a record for each flow when it ends: both directions' packets and bytes,\n"
 	       "times, TCP state and flags, round trips, application, and why the record was\n"
-	       "closed. The client stands first.\n");
+	       "closed. The client stands first. A record about the whole link closes: who sends\n"
+	       "most, how many addresses, how sizes and round trips are spread.\n");
 	options__print_help(table, stdout);
 	return EXIT_DONE;
 }
 
 static int run(const struct flows_options *options)
 {
+	unsigned int records = options->records;
 	struct flows_output output = {
 		.write = options->csv	 ? tl_flow_record__write_csv
 			 : options->json ? tl_flow_record__write_json
 					 : tl_flow_record__write_text,
+		.write_stats = options->json ? tl_census__write_json : tl_census__write_text,
+		/* a table of values has no place for it */
+		.stats_out = options->csv ? stderr : stdout,
+		.silent = !(records & WANT_END),
 	};
 	struct session_opts session = {
 		.options = &options->run,
 		.on_flow_end = on_flow_end,
+		.on_flow_begin = records & WANT_START ? on_flow_begin : NULL,
+		.on_flow_active = records & WANT_ACTIVE ? on_flow_active : NULL,
+		.flow_active_ns = options->active_ns,
+		.census = records & WANT_STATS && !(options->csv && options->run.quiet),
+		.on_finished = on_finished,
 		.flow_ctx = &output,
 	};
 	int status;
@@ -104,7 +210,8 @@ int cmd_flows(int argc, char **argv)
 		run_options__source,
 		run_options__reduction,
 	};
-	struct flows_options options = { .run = RUN_OPTIONS_INIT };
+	struct flows_options options = { .run = RUN_OPTIONS_INIT,
+					 .records = WANT_END | WANT_STATS };
 	struct tl_error error = { "" };
 	int status;
 	const struct option_table table = { groups, 3 };
@@ -117,6 +224,9 @@ int cmd_flows(int argc, char **argv)
 		status = complain(EXIT_BAD_CALL, "%s", error.what);
 	else if (options.csv && options.json)
 		status = complain(EXIT_BAD_CALL, "--json and --csv do not go together");
+	else if (options.active_ns && !(options.records & WANT_ACTIVE))
+		status = complain(EXIT_BAD_CALL,
+				  "--active-timeout needs active records: --records end,active");
 	else if (!session__answers(&options.run, &status))
 		status = run(&options);
 	free(options.run.filter);

@@ -199,6 +199,10 @@ static int create_engine(struct session *session)
 	session->engine_opts.warn = on_warning;
 	session->engine_opts.warn_ctx = session;
 	session->engine_opts.on_flow_end = session->opts->on_flow_end;
+	session->engine_opts.on_flow_begin = session->opts->on_flow_begin;
+	session->engine_opts.on_flow_active = session->opts->on_flow_active;
+	session->engine_opts.flow_active_ns = session->opts->flow_active_ns;
+	session->engine_opts.census = session->opts->census;
 	session->engine_opts.flow_ctx = session->opts->flow_ctx;
 	if (session->opts->analyze) {
 		err = create_writer(session);
@@ -256,6 +260,8 @@ static int finish(struct session *session, int run_error, const struct tl_error 
 	int worst = -1;
 
 	end_progress(session);
+	if (session->opts->on_finished)
+		session->opts->on_finished(session->opts->flow_ctx, session->engine);
 	if (session->writer) {
 		worst = tl_finding_writer__finish(session->writer);
 		if (fflush(session->opts->findings) || worst < -1)

@@ -13,7 +13,13 @@ struct session_opts {
 	bool analyze;		     /* run the analyzers */
 	FILE *findings;		     /* where they are written */
 	tl_flow_end_fn *on_flow_end; /* flow records; NULL: none */
-	void *flow_ctx;
+	tl_flow_alive_fn *on_flow_begin;
+	tl_flow_alive_fn *on_flow_active;
+	uint64_t flow_active_ns;
+	bool census;
+	/* after the run and before the closing summary; NULL: nothing to do then */
+	void (*on_finished)(void *ctx, struct tl_engine *engine);
+	void *flow_ctx; /* of all of these */
 };
 
 /*

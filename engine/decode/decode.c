@@ -19,13 +19,13 @@ static inline void clear(struct tl_layers *out)
 {
 	uint8_t *p = (uint8_t *)out;
 
-	_Static_assert(sizeof(*out) == 5 * 32 + 8, "all of it is cleared");
+	_Static_assert(sizeof(*out) == 5 * 32 + 16, "all of it is cleared");
 	memset(p, 0, 32);
 	memset(p + 32, 0, 32);
 	memset(p + 64, 0, 32);
 	memset(p + 96, 0, 32);
 	memset(p + 128, 0, 32);
-	memset(p + 160, 0, 8);
+	memset(p + 160, 0, 16);
 }
 
 void decode_walk(struct decode *d, enum step step)
@@ -156,6 +156,7 @@ static inline void common_fields(struct tl_layers *out, const uint8_t *ip, uint3
 	out->tos = ip[1];
 	out->ttl = ip[8];
 	out->l3_offset = at;
+	out->ip_bytes = load16(ip + 2);
 	out->l4_offset = at + 20;
 	out->payload_offset = at + 20 + header_bytes;
 	out->payload_bytes = load16(ip + 2) - 20u - header_bytes;

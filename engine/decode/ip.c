@@ -137,7 +137,8 @@ enum step step_ipv4(struct decode *d)
 	total = load16(p + 2);
 	begin_ip(d, 4);
 	ipv4_fields(d->out, p);
-	limit(d, ipv4_length(d, total, header_bytes));
+	d->out->ip_bytes = ipv4_length(d, total, header_bytes);
+	limit(d, d->out->ip_bytes);
 	if (!tl_cursor__take(&d->cursor, header_bytes)) {
 		d->out->flags |= TL_LAYERS_TRUNCATED;
 		return STEP_DONE;
@@ -227,5 +228,6 @@ enum step step_ipv6(struct decode *d)
 	if (payload > wire_left(d))
 		out->flags |= TL_LAYERS_MALFORMED;
 	limit(d, payload || d->proto == PROTO_NONE ? payload : uncut_length(d));
+	out->ip_bytes = 40 + wire_left(d);
 	return step_extensions(d);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Flow records: one line for each flow that ended, with the names of Suricata's EVE where EVE has
- * them (event_type "flow"), as JSON lines and as CSV with the same values.
+ * Flow records: one line for each flow that ended (or began, or goes on), with the names of
+ * Suricata's EVE where EVE has them (event_type "flow"), as JSON lines and as CSV with the same
+ * values. Bytes are those of frames, as EVE has them; ip_bytes those of IP packets, as NetFlow and
+ * IPFIX count.
  *
  * Source is the client, destination the server; "toserver" is what the client sent. Any thread: a
  * line is written whole under the lock of `out`.
@@ -21,7 +23,9 @@ struct view {
 	char src_ip[TL_IP_TEXT], dest_ip[TL_IP_TEXT];
 	char start[TL_TIME_TEXT], end[TL_TIME_TEXT];
 	char proto[16], community_id[32];
-	const char *interface, *app, *state, *reason, *end_name;
+	const char *interface, *app, *state;
+	const char *kind, *reason, *end_name; /* the latter two: NULL while the flow stands */
+	char timestamp[TL_TIME_TEXT];
 	uint64_t age_s, flow_id;
 };
 
@@ -84,10 +88,29 @@ static void name_proto(uint8_t proto, char ret_text[16])
 			*p = (char)(*p - 'a' + 'A');
 }
 
-static void look_at(const struct tl_flow *flow, const char *interface, enum tl_flow_end end,
-		    struct view *ret_view)
+static void name_kind(const struct tl_flow_record *record, struct view *view)
 {
+	static const char *const names[] = {
+		[TL_FLOW_RECORD_END] = "end",
+		[TL_FLOW_RECORD_START] = "start",
+		[TL_FLOW_RECORD_ACTIVE] = "active",
+	};
+
+	view->kind = names[record->kind];
+	if (record->kind == TL_FLOW_RECORD_END) {
+		name_end(record->end, view);
+		memcpy(view->timestamp, view->end, sizeof(view->timestamp));
+	} else {
+		view->reason = view->end_name = NULL;
+		tl_format__time(record->ts_ns, view->timestamp);
+	}
+}
+
+static void look_at(const struct tl_flow_record *record, struct view *ret_view)
+{
+	const struct tl_flow *flow = record->flow;
 	const struct tl_flow_key *key = &flow->key;
+	const char *interface = record->interface;
 	struct view *v = ret_view;
 
 	v->flow = flow;
@@ -96,7 +119,6 @@ static void look_at(const struct tl_flow *flow, const char *interface, enum tl_f
 	v->interface = interface && *interface ? interface : NULL;
 	v->app = tl_format__app(flow->app);
 	v->state = eve_state(flow);
-	name_end(end, v);
 	name_proto(key->proto, v->proto);
 	for (int i = 0; i < 2; i++) {
 		int side = i ? v->server : v->client;
@@ -109,6 +131,7 @@ static void look_at(const struct tl_flow *flow, const char *interface, enum tl_f
 	tl_format__ip(key->ip_version, v->ends[1].ip, v->dest_ip);
 	tl_format__time(flow->first_ns, v->start);
 	tl_format__time(flow->last_ns, v->end);
+	name_kind(record, v);
 	tl_community_id(key->proto, &v->ends[0], &v->ends[1], v->community_id);
 	v->age_s =
 		flow->last_ns > flow->first_ns ? (flow->last_ns - flow->first_ns) / 1000000000 : 0;
@@ -153,6 +176,17 @@ static void put_addresses(struct tl_json *json, const struct view *v)
 	tl_json__string(json, "app_proto", v->app);
 }
 
+static void put_ip_bytes(struct tl_json *json, const char *key, const struct tl_flow *flow,
+			 int side)
+{
+	uint64_t bytes;
+
+	if (tl_flow__ip_bytes(flow, side, &bytes))
+		tl_json__u64(json, key, bytes);
+	else
+		tl_json__null(json, key);
+}
+
 static void put_flow(struct tl_json *json, const struct view *v)
 {
 	const struct tl_flow *flow = v->flow;
@@ -162,6 +196,8 @@ static void put_flow(struct tl_json *json, const struct view *v)
 	tl_json__u64(json, "pkts_toclient", flow->packets[v->server]);
 	tl_json__u64(json, "bytes_toserver", flow->bytes[v->client]);
 	tl_json__u64(json, "bytes_toclient", flow->bytes[v->server]);
+	put_ip_bytes(json, "ip_bytes_toserver", flow, v->client);
+	put_ip_bytes(json, "ip_bytes_toclient", flow, v->server);
 	tl_json__string(json, "start", v->start);
 	tl_json__string(json, "end", v->end);
 	tl_json__u64(json, "age", v->age_s);
@@ -221,8 +257,7 @@ static void put_path(struct tl_json *json, const struct view *v)
 	tl_json__map_end(json);
 }
 
-int tl_flow_record__write_json(const struct tl_flow *flow, const char *interface,
-			       enum tl_flow_end end, FILE *out)
+int tl_flow_record__write_json(const struct tl_flow_record *record, FILE *out)
 {
 	struct tl_json json;
 	struct view v;
@@ -230,15 +265,16 @@ int tl_flow_record__write_json(const struct tl_flow *flow, const char *interface
 
 	if (err)
 		return err;
-	look_at(flow, interface, end, &v);
+	look_at(record, &v);
 	tl_json__begin(&json, "flow");
 	tl_json__string(&json, "event_type", "flow");
-	tl_json__string(&json, "timestamp", v.end);
+	tl_json__string(&json, "timestamp", v.timestamp);
+	tl_json__string(&json, "record", v.kind);
 	tl_json__u64(&json, "flow_id", v.flow_id);
 	put_path(&json, &v);
 	put_addresses(&json, &v);
 	put_flow(&json, &v);
-	if (flow->key.proto == IPPROTO_TCP)
+	if (record->flow->key.proto == IPPROTO_TCP)
 		put_tcp(&json, &v);
 	tl_json__string(&json, "community_id", v.community_id);
 	err = tl_json__end(&json);
@@ -257,14 +293,14 @@ static void name_end_point(const struct view *v, int which, char ret_text[64])
 	tl_words__endpoint(&endpoint, ret_text);
 }
 
-int tl_flow_record__write_text(const struct tl_flow *flow, const char *interface,
-			       enum tl_flow_end end, FILE *out)
+int tl_flow_record__write_text(const struct tl_flow_record *record, FILE *out)
 {
+	const struct tl_flow *flow = record->flow;
 	char ends[2][64], proto[16], start[TL_TIME_TEXT], span[32];
 	struct view v;
 	int err;
 
-	look_at(flow, interface, end, &v);
+	look_at(record, &v);
 	name_end_point(&v, 0, ends[0]);
 	name_end_point(&v, 1, ends[1]);
 	tl_words__proto(flow->key.proto, proto);
@@ -277,7 +313,10 @@ int tl_flow_record__write_text(const struct tl_flow *flow, const char *interface
 	fprintf(out, " %6" PRIu64 " > %6" PRIu64 " <  packets %8" PRIu64 " > %8" PRIu64 " <  bytes",
 		flow->packets[v.client], flow->packets[v.server], flow->bytes[v.client],
 		flow->bytes[v.server]);
-	fprintf(out, "  %s, %s\n", state_name(flow), v.end_name);
+	fprintf(out, "  %s, %s\n", state_name(flow),
+		record->kind == TL_FLOW_RECORD_END     ? v.end_name
+		: record->kind == TL_FLOW_RECORD_START ? "begins"
+						       : "goes on");
 	err = ferror(out) ? -EIO : 0;
 	funlockfile(out);
 	return err;
@@ -289,7 +328,8 @@ static const char csv_columns[] =
 	"start,end,src_ip,src_port,dest_ip,dest_port,proto,app_proto,pkts_toserver,pkts_toclient,"
 	"bytes_toserver,bytes_toclient,state,end_reason,tcp_state,tcp_flags_ts,tcp_flags_tc,"
 	"rtt_server_us,rtt_client_us,retransmissions_toserver,retransmissions_toclient,"
-	"zero_window_ms_client,zero_window_ms_server,in_iface,vlan,tunnel,community_id\n";
+	"zero_window_ms_client,zero_window_ms_server,in_iface,vlan,tunnel,community_id,"
+	"record,timestamp,ip_bytes_toserver,ip_bytes_toclient\n";
 
 int tl_flow_record__write_csv_header(FILE *out)
 {
@@ -330,19 +370,28 @@ static void put_csv_tcp(FILE *out, const struct view *v)
 		f->zero_window_ms[v->client], f->zero_window_ms[v->server]);
 }
 
-int tl_flow_record__write_csv(const struct tl_flow *flow, const char *interface,
-			      enum tl_flow_end end, FILE *out)
+static void put_csv_ip_bytes(FILE *out, const struct tl_flow *flow, int side)
 {
+	uint64_t bytes;
+
+	fputc(',', out);
+	if (tl_flow__ip_bytes(flow, side, &bytes))
+		fprintf(out, "%" PRIu64, bytes);
+}
+
+int tl_flow_record__write_csv(const struct tl_flow_record *record, FILE *out)
+{
+	const struct tl_flow *flow = record->flow;
 	struct view v;
 	int err;
 
-	look_at(flow, interface, end, &v);
+	look_at(record, &v);
 	flockfile(out);
 	fprintf(out, "%s,%s,%s,%u,%s,%u,%s,%s,", v.start, v.end, v.src_ip, flow->key.port[v.client],
 		v.dest_ip, flow->key.port[v.server], v.proto, v.app ? v.app : "");
 	fprintf(out, "%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%s,%s,",
 		flow->packets[v.client], flow->packets[v.server], flow->bytes[v.client],
-		flow->bytes[v.server], v.state, v.end_name);
+		flow->bytes[v.server], v.state, v.end_name ? v.end_name : "");
 	put_csv_tcp(out, &v);
 	if (v.interface)
 		put_quoted(out, v.interface);
@@ -352,7 +401,10 @@ int tl_flow_record__write_csv(const struct tl_flow *flow, const char *interface,
 	fputc(',', out);
 	if (flow->tunnel_type != TL_TUNNEL_NONE)
 		fprintf(out, "%s:%u", tl_format__tunnel(flow->tunnel_type), flow->tunnel_id);
-	fprintf(out, ",%s\n", v.community_id);
+	fprintf(out, ",%s,%s,%s", v.community_id, v.kind, v.timestamp);
+	put_csv_ip_bytes(out, flow, v.client);
+	put_csv_ip_bytes(out, flow, v.server);
+	fputc('\n', out);
 	err = ferror(out) ? -EIO : 0;
 	funlockfile(out);
 	return err;

@@ -12,7 +12,7 @@
  *	┌────────────────────────────────────────────┐      ┌──────────────────────────────────┐
  *	│ tag×10 │ overflow │ entry's number ×10     │ ───► │ line 0: key, state, seq          │
  *	└────────────────────────────────────────────┘      │ line 1: counters, path           │
- *	  64 bytes; at most 5 of 10 places taken             │ line 2: handshake, end           │
+ *	  64 bytes; at most 5 of 10 places taken             │ line 2: handshake, lists, end    │
  *	                                                     └──────────────────────────────────┘
  *	                                                       192 bytes
  *
@@ -25,7 +25,7 @@
  *	1  make keys, hash all           2  find candidates by tag        3  compare keys, update
  *	   prefetch the buckets             prefetch the entries
  *
- * Ends: wheel.h. Fragments: fragments.h. Who may see an entry when: entry.h.
+ * Ends: wheel.h. Long ones: active.c. Fragments: fragments.h. Who may see an entry when: entry.h.
  *
  * Invariants:
  *  - memory is taken once, at creation; pages are touched as flows come
@@ -42,6 +42,7 @@
 #include "table.h"
 #include "tapline/topology.h"
 
+#define NS_PER_S	   1000000000ull
 #define CHUNK		   32u
 #define ENTRIES_PER_BUCKET 5u
 #define GROUP_BYTES	   (ENTRIES_PER_BUCKET * sizeof(struct tl_flow) + sizeof(struct tl_bucket))
@@ -67,12 +68,11 @@ static uint64_t or_default(uint64_t value, uint64_t instead)
 
 static void init_wheel(struct tl_flow_table *table, const struct tl_flow_table_opts *opts)
 {
-	const uint64_t second = 1000000000;
-	uint64_t idle = or_default(opts->idle_ns, 60 * second);
-	uint64_t tcp_idle = or_default(opts->tcp_idle_ns, 300 * second);
+	uint64_t idle = or_default(opts->idle_ns, 60 * NS_PER_S);
+	uint64_t tcp_idle = or_default(opts->tcp_idle_ns, 300 * NS_PER_S);
 	const uint64_t timeouts[TL_CLASS_COUNT] = {
-		[TL_CLASS_CLOSED] = or_default(opts->closed_ns, 2 * second),
-		[TL_CLASS_HALF_OPEN] = or_default(opts->half_open_ns, 130 * second),
+		[TL_CLASS_CLOSED] = or_default(opts->closed_ns, 2 * NS_PER_S),
+		[TL_CLASS_HALF_OPEN] = or_default(opts->half_open_ns, 130 * NS_PER_S),
 		[TL_CLASS_ONE_WAY] = idle,
 		[TL_CLASS_TCP_ONE_WAY] = tcp_idle,
 		[TL_CLASS_OTHER] = idle,
@@ -110,6 +110,9 @@ int tl_flow_table__create(const struct tl_flow_table_opts *opts, struct tl_flow_
 	table->buckets.entries = table->entries;
 	table->free_head = TL_FLOW_NONE;
 	table->on_end = opts->on_end;
+	table->on_begin = opts->on_begin;
+	table->on_active = opts->on_active;
+	table->active.period_ns = or_default(opts->active_ns, 60 * NS_PER_S);
 	table->ctx = opts->ctx;
 	init_wheel(table, opts);
 	*ret_table = table;
@@ -165,6 +168,18 @@ static void update_other(struct tl_flow *flow, const struct tl_flow_packet *p)
 		tl_flow__set(flow->state, TL_FLOW_ESTABLISHED);
 }
 
+static void count_framing(struct tl_flow *flow, const struct tl_flow_packet *p)
+{
+	uint32_t wire = p->packet->wirelen, inner = p->layers->ip_bytes;
+	uint32_t sum;
+
+	if (!__builtin_add_overflow(flow->framing_bytes[p->side], wire > inner ? wire - inner : 0,
+				    &sum))
+		tl_flow__set(flow->framing_bytes[p->side], sum);
+	else
+		tl_flow__set(flow->framing_bytes[p->side], UINT32_MAX);
+}
+
 /* Counts the packet and follows the flow's state; then the wheel's class follows that. */
 static void update(struct tl_flow_table *table, struct tl_flow *flow,
 		   const struct tl_flow_packet *p)
@@ -178,6 +193,7 @@ static void update(struct tl_flow_table *table, struct tl_flow *flow,
 	tl_flow__set(flow->seen, table->wheel.clock);
 	tl_flow__add(flow->packets[p->side], 1);
 	tl_flow__add(flow->bytes[p->side], p->packet->wirelen);
+	count_framing(flow, p);
 	if (path_differs(flow, l))
 		tl_flow__raise(flow, TL_FLOW_VLAN_VARIES);
 	if (l->flags & TL_LAYERS_FRAGMENT)
@@ -275,6 +291,8 @@ static bool look_up(struct tl_flow_table *table, struct tl_flow_lookup *lookup,
 	lookup->ret_flow = flow;
 	lookup->ret_is_new = p.is_new;
 	update(table, flow, &p);
+	if (p.is_new && table->on_begin)
+		table->on_begin(table->ctx, flow, p.packet->ts_ns);
 	if (l->flags & TL_LAYERS_FRAGMENT)
 		remember_fragment(table, lookup);
 	return true;

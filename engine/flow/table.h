@@ -12,6 +12,16 @@
 #include "tapline/flow_hash.h"
 #include "wheel.h"
 
+/* How far the search for flows that are long active has come: active.c. */
+#define TL_ACTIVE_SLICES 16
+
+struct tl_active {
+	uint64_t period_ns;
+	uint64_t visited_ns[TL_ACTIVE_SLICES]; /* 0: not yet */
+	uint64_t next_ns;		       /* when the next slice is due */
+	uint32_t next;
+};
+
 struct tl_flow_table {
 	struct tl_flow *entries;
 	uint32_t capacity;
@@ -21,11 +31,14 @@ struct tl_flow_table {
 	struct tl_buckets buckets;
 	struct tl_flow_hasher hasher;
 	tl_flow_end_fn *on_end;
+	tl_flow_alive_fn *on_begin;
+	tl_flow_alive_fn *on_active;
 	void *ctx;
 	size_t memory_bytes; /* this struct, the entries and the buckets: one allocation */
 	struct {
 		uint64_t created, expired, evicted, ended;
 	} count TL_CACHE_ALIGNED;
+	struct tl_active active;
 	struct tl_wheel wheel;
 	struct tl_fragments fragments;
 };

@@ -31,12 +31,20 @@ static bool seq_known(const struct tl_flow *flow, uint8_t side)
 	return flow->flags & TL_FLOW_SEQ_KNOWN << side;
 }
 
-static uint32_t to_us(uint64_t from_ns, uint64_t to_ns)
+/* 0 stands for: not seen. */
+static uint32_t stamp_us(uint64_t ts_ns)
 {
-	uint64_t us = to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+	uint32_t us = (uint32_t)(ts_ns / 1000);
 
-	/* 0 stands for unknown */
-	return us > UINT32_MAX ? UINT32_MAX : us ? (uint32_t)us : 1;
+	return us ? us : 1;
+}
+
+/* From a stamp to now: at most 35 minutes, or time went back. 0 stands for: unknown. */
+static uint32_t since_us(uint32_t from_us, uint64_t ts_ns)
+{
+	int32_t us = serial(stamp_us(ts_ns), from_us);
+
+	return us > 0 ? (uint32_t)us : 1;
 }
 
 static bool syn_is_reuse(const struct tl_flow *flow, const struct tl_layers *l, uint8_t side)
@@ -106,7 +114,7 @@ static void on_syn(struct tl_flow *flow, const struct tl_flow_packet *p)
 	if (p->is_new || flow->state == TL_FLOW_CLOSED)
 		tl_flow__set(flow->state, TL_FLOW_SYN_SENT);
 	if (flow->state == TL_FLOW_SYN_SENT)
-		tl_flow__set(flow->syn_ns, p->packet->ts_ns);
+		tl_flow__set(flow->syn_us, stamp_us(p->packet->ts_ns));
 }
 
 static void on_syn_ack(struct tl_flow *flow, const struct tl_flow_packet *p)
@@ -117,7 +125,7 @@ static void on_syn_ack(struct tl_flow *flow, const struct tl_flow_packet *p)
 		know_client(flow, !p->side, p->layers->ack - 1);
 		tl_flow__raise(flow, TL_FLOW_MIDSTREAM);
 		tl_flow__set(flow->state, TL_FLOW_SYN_RECEIVED);
-		tl_flow__set(flow->synack_ns, now);
+		tl_flow__set(flow->synack_us, stamp_us(now));
 		return;
 	}
 	if (flow->flags & TL_FLOW_MIDSTREAM && !(flow->flags & TL_FLOW_CLIENT_SURE))
@@ -125,14 +133,14 @@ static void on_syn_ack(struct tl_flow *flow, const struct tl_flow_packet *p)
 	if (p->side == flow->client)
 		return;
 	if (flow->state == TL_FLOW_SYN_SENT) {
-		if (flow->syn_ns && !flow->rtt_server_us)
-			tl_flow__set(flow->rtt_server_us, to_us(flow->syn_ns, now));
+		if (flow->syn_us && !flow->rtt_server_us)
+			tl_flow__set(flow->rtt_server_us, since_us(flow->syn_us, now));
 		tl_flow__set(flow->state, TL_FLOW_SYN_RECEIVED);
-		tl_flow__set(flow->synack_ns, now);
+		tl_flow__set(flow->synack_us, stamp_us(now));
 	} else {
 		count_retransmission(flow, p->side);
 		if (flow->state == TL_FLOW_SYN_RECEIVED)
-			tl_flow__set(flow->synack_ns, now);
+			tl_flow__set(flow->synack_us, stamp_us(now));
 	}
 }
 
@@ -165,8 +173,9 @@ static void on_other(struct tl_flow *flow, const struct tl_flow_packet *p)
 		if (client || (l->tcp_flags & TL_TCP_ACK && l->ack == flow->syn_seq + 1))
 			tl_flow__set(flow->state, TL_FLOW_ESTABLISHED);
 	} else if (flow->state == TL_FLOW_SYN_RECEIVED) {
-		if (client && flow->synack_ns && !flow->rtt_client_us)
-			tl_flow__set(flow->rtt_client_us, to_us(flow->synack_ns, p->packet->ts_ns));
+		if (client && flow->synack_us && !flow->rtt_client_us)
+			tl_flow__set(flow->rtt_client_us,
+				     since_us(flow->synack_us, p->packet->ts_ns));
 		if (client || l->payload_bytes)
 			tl_flow__set(flow->state, TL_FLOW_ESTABLISHED);
 	}

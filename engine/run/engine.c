@@ -345,6 +345,18 @@ int tl_engine__run(struct tl_engine *engine, struct tl_error *ret_error)
 	return outcome(engine, ret_error);
 }
 
+int tl_engine__census(struct tl_engine *engine, struct tl_census_report *ret_report)
+{
+	struct tl_census *sum = engine->workers[0]->census;
+	int err = sum ? 0 : -ENOENT;
+
+	for (uint32_t i = 1; i < engine->worker_count && !err; i++)
+		err = tl_census__merge(sum, engine->workers[i]->census);
+	if (!err)
+		tl_census__report(sum, ret_report);
+	return err;
+}
+
 /* --- summary ------------------------------------------------------------------------------- */
 
 void engine__source_stats(const struct tl_engine *engine, struct tl_source_stats *ret_per_interface)

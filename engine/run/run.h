@@ -49,7 +49,8 @@ struct worker {
 	size_t slab_stride;
 	size_t slab_bytes;
 	void *analysis;
-	uint64_t next_tick_ns; /* on the TL_TICK_NS grid; 0: no packet yet */
+	struct tl_census *census; /* NULL: not asked for */
+	uint64_t next_tick_ns;	  /* on the TL_TICK_NS grid; 0: no packet yet */
 	struct tl_spsc observations;
 	uint64_t observations_lost;
 

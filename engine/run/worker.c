@@ -55,8 +55,24 @@ static void on_flow_end(void *ctx, struct tl_flow *flow, enum tl_flow_end end)
 	if (w->analysis)
 		w->engine->opts.analysis->worker_flow_end(
 			w->analysis, flow, w->slab + (size_t)flow->index * w->slab_stride, end);
+	if (w->census)
+		tl_census__flow(w->census, flow);
 	if (w->engine->opts.on_flow_end)
 		w->engine->opts.on_flow_end(w->engine->opts.flow_ctx, flow, end);
+}
+
+static void on_flow_begin(void *ctx, struct tl_flow *flow, uint64_t now_ns)
+{
+	const struct tl_engine_opts *o = &((struct worker *)ctx)->engine->opts;
+
+	o->on_flow_begin(o->flow_ctx, flow, now_ns);
+}
+
+static void on_flow_active(void *ctx, struct tl_flow *flow, uint64_t now_ns)
+{
+	const struct tl_engine_opts *o = &((struct worker *)ctx)->engine->opts;
+
+	o->on_flow_active(o->flow_ctx, flow, now_ns);
 }
 
 /* --- life ---------------------------------------------------------------------------------- */
@@ -95,6 +111,9 @@ static int create_flows(struct worker *w)
 		.memory_bytes = memory / w->engine->worker_count,
 		.numa_node = w->engine->live ? w->engine->numa_node[0] : -1,
 		.on_end = on_flow_end,
+		.on_begin = o->on_flow_begin ? on_flow_begin : NULL,
+		.on_active = o->on_flow_active ? on_flow_active : NULL,
+		.active_ns = o->flow_active_ns,
 		.ctx = w,
 	};
 	int err;
@@ -102,6 +121,8 @@ static int create_flows(struct worker *w)
 	if (!o->analysis && !o->on_flow_end)
 		return 0;
 	err = tl_flow_table__create(&opts, &w->flows);
+	if (!err && o->census)
+		err = tl_census__create(&w->census);
 	return err ? err : create_analysis(w);
 }
 
@@ -139,6 +160,7 @@ void worker__destroy(struct worker *w)
 	if (w->analysis)
 		w->engine->opts.analysis->worker_destroy(w->analysis);
 	tl_flow_table__destroy(w->flows);
+	tl_census__destroy(w->census);
 	if (w->slab)
 		munmap(w->slab, w->slab_bytes ? w->slab_bytes : 1);
 	tl_spsc__fini(&w->observations);
@@ -153,6 +175,7 @@ static void tick_to(struct worker *w, uint64_t tick_ns)
 {
 	while (tl_flow_table__expire(w->flows, tick_ns, EXPIRE_ALL))
 		;
+	tl_flow_table__tell_active(w->flows, tick_ns);
 	if (w->analysis)
 		w->engine->opts.analysis->worker_tick(w->analysis, tick_ns);
 	w->next_tick_ns = tick_ns + TL_TICK_NS;
@@ -194,6 +217,8 @@ static void look_up_and_analyze(struct worker *w, uint32_t from, uint32_t n)
 			.slab_stride = w->slab_stride,
 		};
 
+		if (w->census)
+			tl_census__packets(w->census, &w->lookups[from], done);
 		if (w->analysis) {
 			for (uint32_t i = from; i < from + done; i++) {
 				const struct tl_flow_lookup *l = &w->lookups[i];

@@ -21,6 +21,7 @@ static struct tl_flow flow(void)
 		.last_ns = T0 + 7500000000ull,
 		.packets = { 10, 12 },
 		.bytes = { 5678, 1234 },
+		.framing_bytes = { 140, 168 },
 		.client = 1,
 		.tcp_flags = { 0x1b, 0x12 },
 		.state = TL_FLOW_CLOSED,
@@ -34,7 +35,7 @@ static struct tl_flow flow(void)
 	};
 }
 
-typedef int write_fn(const struct tl_flow *, const char *, enum tl_flow_end, FILE *);
+typedef int write_fn(const struct tl_flow_record *, FILE *);
 
 static char *written_by(write_fn *write, const struct tl_flow *f, const char *interface)
 {
@@ -42,7 +43,11 @@ static char *written_by(write_fn *write, const struct tl_flow *f, const char *in
 	size_t bytes;
 	FILE *out = open_memstream(&text, &bytes);
 
-	cr_assert_eq(write(f, interface, TL_FLOW_END_CLOSED, out), 0);
+	struct tl_flow_record record = { .flow = f,
+					 .interface = interface,
+					 .end = TL_FLOW_END_CLOSED };
+
+	cr_assert_eq(write(&record, out), 0);
 	fclose(out);
 	return text;
 }
@@ -54,12 +59,13 @@ Test(export_flow, json_has_the_names_of_eve)
 	char *id = strstr(text, "\"flow_id\":");
 	static const char *const parts[] = {
 		"{\"type\":\"flow\",\"event_type\":\"flow\","
-		"\"timestamp\":\"2026-11-22T10:00:08.500000000Z\",",
+		"\"timestamp\":\"2026-11-22T10:00:08.500000000Z\",\"record\":\"end\",",
 		"\"in_iface\":\"span0\",\"vlan\":[12],\"tunnel\":null,"
 		"\"src_ip\":\"10.0.3.5\",\"src_port\":40112,"
 		"\"dest_ip\":\"10.0.2.10\",\"dest_port\":8080,\"proto\":\"TCP\","
 		"\"app_proto\":\"http\",\"flow\":{\"pkts_toserver\":12,\"pkts_toclient\":10,"
 		"\"bytes_toserver\":1234,\"bytes_toclient\":5678,"
+		"\"ip_bytes_toserver\":1066,\"ip_bytes_toclient\":5538,"
 		"\"start\":\"2026-11-22T10:00:01.000000000Z\","
 		"\"end\":\"2026-11-22T10:00:08.500000000Z\",\"age\":7,\"state\":\"closed\","
 		"\"reason\":\"timeout\",\"end_reason\":\"closed\",\"client_sure\":true},"
@@ -130,6 +136,28 @@ Test(export_flow, every_csv_line_has_the_columns_of_the_header)
 	cr_expect_not_null(strstr(text, ",\"a\"\"b\","), "%s", text);
 	free(text);
 	free(header);
+}
+
+Test(export_flow, a_flow_that_goes_on_has_no_reason_to_end)
+{
+	struct tl_flow f = flow();
+	struct tl_flow_record record = { .flow = &f,
+					 .kind = TL_FLOW_RECORD_ACTIVE,
+					 .ts_ns = T0 + 60000000000ull };
+	char *text = NULL;
+	size_t bytes;
+	FILE *out = open_memstream(&text, &bytes);
+
+	cr_assert_eq(tl_flow_record__write_json(&record, out), 0);
+	fflush(out);
+	cr_expect_not_null(strstr(text, "\"timestamp\":\"2026-11-22T10:01:01.000000000Z\","
+					"\"record\":\"active\""));
+	cr_expect_not_null(strstr(text, "\"reason\":null,\"end_reason\":null"));
+	rewind(out);
+	cr_assert_eq(tl_flow_record__write_csv(&record, out), 0);
+	fclose(out);
+	cr_expect_not_null(strstr(text, ",active,2026-11-22T10:01:01.000000000Z,1066,5538\n"));
+	free(text);
 }
 
 Test(export_flow, text_is_one_line_with_the_client_first)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "tapline/analyzer.h"
+#include "tapline/census.h"
 #include "tapline/recorder.h"
 #include "tapline/source.h"
 
@@ -53,9 +54,14 @@ struct tl_engine_opts {
 
 	const struct tl_analysis_ops *analysis; /* NULL: none */
 	struct tl_record_sink sink;
-	uint64_t flow_memory_bytes;  /* of all workers; 0: default, 256 MiB */
-	tl_flow_end_fn *on_flow_end; /* flow records; called by workers, one at a time a worker */
+	uint64_t flow_memory_bytes; /* of all workers; 0: default, 256 MiB */
+	/* flow records; called by workers, one at a time a worker; NULL: none */
+	tl_flow_end_fn *on_flow_end;
+	tl_flow_alive_fn *on_flow_begin;
+	tl_flow_alive_fn *on_flow_active; /* each flow_active_ns of packet time */
+	uint64_t flow_active_ns;	  /* 0: default, 60 s */
 	void *flow_ctx;
+	bool census; /* count the whole link with sketches; needs on_flow_end or analysis */
 
 	const char *user; /* -Z: run as this user once everything is open; NULL: no change */
 
@@ -109,6 +115,8 @@ void tl_engine__request_reload(struct tl_engine *engine);     /* SIGHUP */
 
 /* Final after __run; any time for progress. */
 void tl_engine__summary(const struct tl_engine *engine, struct tl_run_summary *ret_summary);
+/* After __run, once, when it was asked for: 0; -ENOENT: it was not; -ENOMEM. */
+int tl_engine__census(struct tl_engine *engine, struct tl_census_report *ret_report);
 const struct tl_interface *tl_engine__interface(const struct tl_engine *engine, uint32_t index);
 void tl_engine__destroy(struct tl_engine *engine);
 

@@ -64,13 +64,34 @@ int tl_summary__write_text(const struct tl_run_summary *summary, FILE *out);
 
 /* --- flow records ------------------------------------------------------------------------ */
 
-int tl_flow_record__write_json(const struct tl_flow *flow, const char *interface,
-			       enum tl_flow_end end, FILE *out);
+enum tl_flow_record_kind {
+	TL_FLOW_RECORD_END = 0,
+	TL_FLOW_RECORD_START,  /* its first packet */
+	TL_FLOW_RECORD_ACTIVE, /* it goes on */
+};
+
+/*
+ * One line about a flow. Counters are always totals since the flow began: end records alone add up
+ * to the traffic, and an active record takes the place of the one before it.
+ */
+struct tl_flow_record {
+	const struct tl_flow *flow;
+	const char *interface; /* NULL or "": not told */
+	enum tl_flow_record_kind kind;
+	enum tl_flow_end end; /* of an end record */
+	uint64_t ts_ns;	      /* of the others: packet time */
+};
+
+int tl_flow_record__write_json(const struct tl_flow_record *record, FILE *out);
 /* One aligned line for people. */
-int tl_flow_record__write_text(const struct tl_flow *flow, const char *interface,
-			       enum tl_flow_end end, FILE *out);
+int tl_flow_record__write_text(const struct tl_flow_record *record, FILE *out);
 int tl_flow_record__write_csv_header(FILE *out);
-int tl_flow_record__write_csv(const struct tl_flow *flow, const char *interface,
-			      enum tl_flow_end end, FILE *out);
+int tl_flow_record__write_csv(const struct tl_flow_record *record, FILE *out);
+
+/* --- the link as a whole ------------------------------------------------------------------ */
+
+/* {"type":"stats",…}; `interface`: names, or NULL. */
+int tl_census__write_json(const struct tl_census_report *report, const char *interface, FILE *out);
+int tl_census__write_text(const struct tl_census_report *report, const char *interface, FILE *out);
 
 #endif

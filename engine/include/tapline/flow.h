@@ -58,8 +58,8 @@ enum tl_flow_flag {
  * Three cache lines; a packet in the middle of a connection touches the first two alone:
  *
  *	line 0   who, when last, TCP state and sequence numbers
- *	line 1   counters, path, place in the table's lists
- *	line 2   what handshakes, stalls and the end of the flow need
+ *	line 1   counters, path, where it is in the table
+ *	line 2   what handshakes, stalls, lists and the end of the flow need
  */
 struct tl_flow {
 	struct tl_flow_key key;
@@ -82,12 +82,14 @@ struct tl_flow {
 	uint8_t end;	/* enum tl_flow_end, when it ends */
 	uint16_t slot;	/* private: of the timer wheel */
 	uint32_t seen;	/* private: table's clock at its last packet, in ticks */
-	uint32_t lru_prev;
-	uint32_t lru_next;
+	/* of bytes, what is outside of the IP packets; stands still at the most it can be */
+	uint32_t framing_bytes[2];
 
 	uint64_t first_ns;
-	uint64_t syn_ns; /* private: latest SYN, SYN-ACK; 0: not seen */
-	uint64_t synack_ns;
+	uint32_t syn_us; /* private: latest SYN, SYN-ACK, modulo 2^32; 0: not seen */
+	uint32_t synack_us;
+	uint32_t lru_prev; /* private: neighbours in a list of the wheel */
+	uint32_t lru_next;
 	uint32_t syn_seq; /* private: the client's initial sequence number */
 	uint32_t interface;
 	uint32_t rtt_server_us;	     /* SYN to SYN-ACK; 0: unknown */
@@ -116,6 +118,12 @@ enum tl_app {
 /* Called when a flow ends, before its entry is reused; `flow` is borrowed for the call. */
 typedef void tl_flow_end_fn(void *ctx, struct tl_flow *flow, enum tl_flow_end end);
 
+/*
+ * Called while a flow goes on, with packet time: when its first packet was counted, or as another
+ * `active_ns` of its life has passed.
+ */
+typedef void tl_flow_alive_fn(void *ctx, struct tl_flow *flow, uint64_t now_ns);
+
 struct tl_flow_table;
 
 struct tl_flow_table_opts {
@@ -126,7 +134,10 @@ struct tl_flow_table_opts {
 	uint64_t closed_ns;	/* 0: default, 2 s */
 	uint64_t hash_seed[2];	/* both 0: from getrandom(2); set only by tests */
 	int numa_node;		/* -1: any */
-	tl_flow_end_fn *on_end; /* may be NULL */
+	tl_flow_end_fn *on_end; /* these may be NULL */
+	tl_flow_alive_fn *on_begin;
+	tl_flow_alive_fn *on_active;
+	uint64_t active_ns; /* 0: default, 60 s */
 	void *ctx;
 };
 
@@ -169,6 +180,12 @@ uint32_t tl_flow_table__lookup(struct tl_flow_table *table, struct tl_flow_looku
  */
 bool tl_flow_table__expire(struct tl_flow_table *table, uint64_t now_ns, uint32_t budget);
 
+/*
+ * Calls on_active for flows whose age passed another multiple of active_ns and that had a packet in
+ * that time; up to active_ns / 16 late. To be called with packet time, a few times a second.
+ */
+void tl_flow_table__tell_active(struct tl_flow_table *table, uint64_t now_ns);
+
 /* Ends all flows (end of the capture), in order of their first packet. */
 void tl_flow_table__drain(struct tl_flow_table *table);
 
@@ -180,6 +197,16 @@ uint32_t tl_flow_table__capacity(const struct tl_flow_table *table);
 /* Any thread: copies entry `index`; false when it is free. Lock-free, retries while written. */
 bool tl_flow_table__read(const struct tl_flow_table *table, uint32_t index,
 			 struct tl_flow *ret_flow);
+
+/*
+ * Bytes of the IP packets that one side sent, as NetFlow and IPFIX count them: without link header,
+ * tags, outer tunnels and padding. False: not known any more, 4 GiB of those were passed.
+ */
+static inline bool tl_flow__ip_bytes(const struct tl_flow *flow, int side, uint64_t *ret_bytes)
+{
+	*ret_bytes = flow->bytes[side] - flow->framing_bytes[side];
+	return flow->framing_bytes[side] != UINT32_MAX;
+}
 
 /*
  * ICMP types without an answer (errors, redirects…): such a flow has one direction, its key keeps

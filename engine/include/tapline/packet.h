@@ -123,6 +123,7 @@ struct tl_layers {
 
 	uint32_t l2_offset; /* innermost Ethernet header, from packet data */
 	uint32_t l3_offset; /* innermost IP header */
+	uint32_t ip_bytes;  /* on the wire from there, by the IP length field: no padding */
 	uint32_t l4_offset; /* transport header; 0: none in this packet */
 	uint32_t payload_offset;
 	uint32_t payload_bytes;	 /* on the wire, by the IP length field */
