@@ -198,6 +198,13 @@ void tl_findings__commit(struct tl_findings *findings, struct tl_finding *findin
 {
 	struct entry *e = (struct entry *)finding;
 
+	/* Where the clock of the capture went back, a thing can end before it began. */
+	if (finding->last_ns < finding->first_ns) {
+		uint64_t first_ns = finding->last_ns;
+
+		finding->last_ns = finding->first_ns;
+		finding->first_ns = first_ns;
+	}
 	if (e->is_committed) {
 		LIST_REMOVE(&findings->quiet, quiet, e);
 		/* An older packet told of late does not shorten the quiet time. */
