@@ -231,13 +231,19 @@ static inline bool drive__emit(void *ctx, const struct tl_observation *observati
 static inline void drive__flow_end(void *ctx, struct tl_flow *flow, enum tl_flow_end end)
 {
 	struct drive *d = ctx;
+	struct tl_flow_record record = {
+		.flow = flow,
+		.interface = "eth0",
+		.kind = TL_FLOW_RECORD_END,
+		.end = end,
+	};
 
 	tl_analysis.worker_flow_end(d->worker, flow, d->slab + flow->index * d->stride, end);
 	if (!d->flows)
 		return;
-	drive__check(!tl_flow_record__write_json(flow, "eth0", end, d->flows));
-	drive__check(!tl_flow_record__write_text(flow, "eth0", end, d->flows));
-	drive__check(!tl_flow_record__write_csv(flow, "eth0", end, d->flows));
+	drive__check(!tl_flow_record__write_json(&record, d->flows));
+	drive__check(!tl_flow_record__write_text(&record, d->flows));
+	drive__check(!tl_flow_record__write_csv(&record, d->flows));
 }
 
 static inline const struct tl_interface *drive__interface(void *ctx, uint32_t index)
