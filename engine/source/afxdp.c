@@ -33,7 +33,7 @@
 #include "xdp_fit.h"
 
 #define MODE_BYTES     128
-#define FRAMES_DEFAULT 65536u /* 256 MiB: 4 ms of a 10 Gbit/s link's smallest packets */
+#define FRAMES_DEFAULT 65536u /* 128 MiB: 4 ms of a 10 Gbit/s link's smallest packets */
 #define FRAMES_MIN     2048u
 #define FRAMES_LEAST   512u /* where no more memory may be locked */
 #define CLOSING_NS     30000000
@@ -290,18 +290,22 @@ static int fail(struct tl_error *ret_error, int err, const char *name, const cha
 
 /* --- creation ------------------------------------------------------------------------------ */
 
-/* By the buffer asked for; else as many as a sixteenth of the memory holds, for all queues. */
-static uint32_t frame_count(const struct tl_source_live_opts *opts, uint32_t queues)
+/*
+ * By the buffer asked for; else as many as a sixteenth of the memory holds, for all queues. All of
+ * it is zeroed and pinned at the start, so several queues, which share the packets, have half each.
+ */
+static uint32_t frame_count(const struct tl_source_live_opts *opts, uint32_t queues,
+			    uint32_t frame_bytes)
 {
-	uint64_t wanted = opts->buffer_bytes / AFXDP_FRAME_BYTES;
+	uint64_t wanted = opts->buffer_bytes / frame_bytes;
 	uint64_t most = FRAMES_MAX;
 	uint32_t count = FRAMES_MIN;
 	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 
 	if (!opts->buffer_bytes) {
-		wanted = FRAMES_DEFAULT;
+		wanted = queues > 1 ? FRAMES_DEFAULT / 2 : FRAMES_DEFAULT;
 		most = pages > 0 && page > 0
-			       ? (uint64_t)pages * (uint64_t)page / 16 / AFXDP_FRAME_BYTES / queues
+			       ? (uint64_t)pages * (uint64_t)page / 16 / frame_bytes / queues
 			       : FRAMES_MIN;
 	}
 	while (count < wanted && count * 2ull <= most && count < FRAMES_MAX)
@@ -330,7 +334,10 @@ static struct afxdp_group *allocate_group(const struct tl_source_live_opts *opts
 		return NULL;
 	g->source_count = opts->queue_count ? opts->queue_count : 1;
 	g->queue_count = link->rx_queues ? link->rx_queues : 1;
-	g->frame_count = frame_count(opts, g->queue_count);
+	/* Ethernet header and four tags on top of the MTU */
+	g->frame_bytes = link->mtu + 30 > AFXDP_FRAME_SMALL - AFXDP_FRAME_HEAD ? AFXDP_FRAME_LARGE
+									       : AFXDP_FRAME_SMALL;
+	g->frame_count = frame_count(opts, g->queue_count, g->frame_bytes);
 	g->snaplen = opts->snaplen ? opts->snaplen : TL_SNAPLEN_DEFAULT;
 	g->promiscuous_fd = -1;
 	g->ifindex = link->ifindex;
@@ -338,8 +345,7 @@ static struct afxdp_group *allocate_group(const struct tl_source_live_opts *opts
 	g->filters_first = opts->sample > 1 || opts->cutoff_bytes;
 	g->control_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	snprintf(g->interface, sizeof(g->interface), "%s", opts->interface);
-	/* Ethernet header and four tags on top of the MTU */
-	if (link->mtu + 30 > AFXDP_LINEAR_BYTES)
+	if (link->mtu + 30 > AFXDP_FRAME_LARGE - AFXDP_FRAME_HEAD)
 		g->jumbo_bytes = (link->mtu + 30 + 63) & ~63u;
 	pthread_mutex_init(&g->lock, NULL);
 	g->queues = calloc(g->queue_count, sizeof(*g->queues));
@@ -387,6 +393,7 @@ static int create_queue(struct afxdp_group *g, const struct tl_source_live_opts 
 		.interface = g->interface,
 		.index = index,
 		.frame_count = g->frame_count,
+		.frame_bytes = g->frame_bytes,
 		.numa_node = opts->numa_node,
 		.is_generic = opts->xdp == TL_XDP_GENERIC,
 		.busy_poll = opts->busy_poll,
@@ -521,7 +528,7 @@ static int create_all(struct afxdp_group *g, const struct tl_source_live_opts *o
 		return err;
 	err = create_sources(g, opts);
 	if (!err && g->source_count > 1)
-		err = create_rings(g, frame_count(opts, g->queue_count));
+		err = create_rings(g, frame_count(opts, g->queue_count, g->frame_bytes));
 	if (!err && opts->promiscuous)
 		err = ask_promiscuous(g, link->ifindex);
 	if (!err && opts->filter)

@@ -40,13 +40,15 @@
 #include "tapline/spsc.h"
 #include "xdp_program.h"
 
-#define AFXDP_FRAME_BYTES  4096u /* one page: the kernel takes no larger chunk everywhere */
-#define AFXDP_LINEAR_BYTES (AFXDP_FRAME_BYTES - 256u) /* of these, behind XDP_PACKET_HEADROOM */
-#define AFXDP_QUEUES_MAX   128u
-#define AFXDP_JUMBO_COUNT  1024u
-#define AFXDP_NO_JUMBO	   UINT32_MAX
-#define AFXDP_SPARES	   4u  /* re-openings that need no capability */
-#define AFXDP_SOURCES_MAX  64u /* of one interface */
+/* Half a page holds what an MTU of 1500 lets through; no larger chunk is taken everywhere. */
+#define AFXDP_FRAME_SMALL 2048u
+#define AFXDP_FRAME_LARGE 4096u
+#define AFXDP_FRAME_HEAD  256u /* of it: XDP_PACKET_HEADROOM */
+#define AFXDP_QUEUES_MAX  128u
+#define AFXDP_JUMBO_COUNT 1024u
+#define AFXDP_NO_JUMBO	  UINT32_MAX
+#define AFXDP_SPARES	  4u  /* re-openings that need no capability */
+#define AFXDP_SOURCES_MAX 64u /* of one interface */
 
 /* Memory as it is registered with a socket. libxdp keeps the rings' addresses: it never moves. */
 struct afxdp_memory {
@@ -63,9 +65,10 @@ struct afxdp_queue {
 	uint8_t *is_out;	/* owned: of each frame, whether the reader has it */
 	struct afxdp_memory *spares[AFXDP_SPARES]; /* of the same area, for the next sockets */
 	uint32_t frame_count;
-	uint32_t index;	 /* receive queue of the interface */
-	uint32_t source; /* whose it is */
-	uint32_t peeked; /* descriptors taken out of the rx ring, not looked at yet */
+	uint32_t frame_bytes; /* a power of two */
+	uint32_t index;	      /* receive queue of the interface */
+	uint32_t source;      /* whose it is */
+	uint32_t peeked;      /* descriptors taken out of the rx ring, not looked at yet */
 	uint32_t peek_at;
 	uint32_t refilled; /* put into the fill ring, not submitted yet */
 	uint32_t jumbo;	   /* buffer in which a packet of several frames is being put together */
@@ -142,6 +145,7 @@ struct afxdp_group {
 	uint32_t live; /* sources not destroyed */
 	uint32_t snaplen;
 	uint32_t frame_count; /* of each queue */
+	uint32_t frame_bytes;
 	uint32_t jumbo_bytes; /* size of a jumbo buffer; 0: none needed */
 	int control_fd;	      /* for asking about the interface */
 	char interface[TL_IFNAME_MAX];
@@ -161,6 +165,7 @@ struct afxdp_queue_opts {
 	const char *interface;
 	uint32_t index;
 	uint32_t frame_count; /* a power of two */
+	uint32_t frame_bytes; /* AFXDP_FRAME_SMALL or _LARGE */
 	int numa_node;
 	bool is_generic;
 	bool busy_poll;

@@ -50,7 +50,7 @@ static int create_umem(const struct afxdp_queue *q, struct afxdp_memory **ret_me
 	const struct xsk_umem_config config = {
 		.fill_size = q->frame_count,
 		.comp_size = 64,
-		.frame_size = AFXDP_FRAME_BYTES,
+		.frame_size = q->frame_bytes,
 		.frame_headroom = 0,
 	};
 	struct afxdp_memory *memory = calloc(1, sizeof(*memory));
@@ -58,7 +58,7 @@ static int create_umem(const struct afxdp_queue *q, struct afxdp_memory **ret_me
 
 	if (!memory)
 		return -ENOMEM;
-	err = xsk_umem__create(&memory->umem, q->area, (uint64_t)q->frame_count * AFXDP_FRAME_BYTES,
+	err = xsk_umem__create(&memory->umem, q->area, (uint64_t)q->frame_count * q->frame_bytes,
 			       &memory->fill, &memory->completion, &config);
 	if (err)
 		free(memory);
@@ -144,21 +144,22 @@ static int open_socket(struct afxdp_queue *q)
 	q->peeked = 0;
 	q->refilled = 0;
 	for (uint32_t i = 0; i < q->frame_count; i++)
-		if (!q->is_out[i])
-			afxdp_queue__refill(q, (uint64_t)i * AFXDP_FRAME_BYTES);
+		if (!q->is_out[i * (q->frame_bytes / AFXDP_FRAME_SMALL)])
+			afxdp_queue__refill(q, (uint64_t)i * q->frame_bytes);
 	afxdp_queue__submit(q);
 	return 0;
 }
 
 int afxdp_queue__create(struct afxdp_queue *q, const struct afxdp_queue_opts *opts)
 {
-	size_t bytes = (size_t)opts->frame_count * AFXDP_FRAME_BYTES;
+	size_t bytes = (size_t)opts->frame_count * opts->frame_bytes;
 	int err = -ENOMEM;
 
 	memset(q, 0, sizeof(*q));
 	q->interface = opts->interface;
 	q->index = opts->index;
 	q->frame_count = opts->frame_count;
+	q->frame_bytes = opts->frame_bytes;
 	q->is_generic = opts->is_generic;
 	q->is_busy_polled = opts->busy_poll;
 	q->jumbo = AFXDP_NO_JUMBO;
@@ -166,7 +167,7 @@ int afxdp_queue__create(struct afxdp_queue *q, const struct afxdp_queue_opts *op
 	/* each frame is a page, and a miss of the TLB: huge pages where there are enough */
 	if (q->area && !tl_topology__has_free_huge_pages(bytes, opts->numa_node))
 		(void)madvise(q->area, bytes, MADV_NOHUGEPAGE);
-	q->is_out = calloc(q->frame_count, 1);
+	q->is_out = calloc(bytes / AFXDP_FRAME_SMALL, 1);
 	if (q->area && q->is_out)
 		err = open_socket(q);
 	if (err)
@@ -217,7 +218,7 @@ void afxdp_queue__destroy(struct afxdp_queue *q)
 		delete_umem(&q->spares[i]);
 	free(q->is_out);
 	if (q->area)
-		tl_topology__free(q->area, (size_t)q->frame_count * AFXDP_FRAME_BYTES);
+		tl_topology__free(q->area, (size_t)q->frame_count * q->frame_bytes);
 	memset(q, 0, sizeof(*q));
 }
 
@@ -247,7 +248,7 @@ const struct xdp_desc *afxdp_queue__next(struct afxdp_queue *q)
 	q->peeked--;
 	if (q->peeked >= PREFETCH_AHEAD)
 		prefetch(q, q->peek_at + PREFETCH_AHEAD - 1);
-	q->is_out[desc->addr / AFXDP_FRAME_BYTES] = 1;
+	q->is_out[desc->addr / AFXDP_FRAME_SMALL] = 1;
 	/*
 	 * The slot is given back at the next __submit at the earliest: until then the kernel does
 	 * not overwrite what is returned here.
@@ -259,13 +260,13 @@ void afxdp_queue__refill(struct afxdp_queue *q, uint64_t addr)
 {
 	uint32_t at;
 
-	q->is_out[addr / AFXDP_FRAME_BYTES] = 0;
+	q->is_out[addr / AFXDP_FRAME_SMALL] = 0;
 	if (!q->xsk) /* offered when there is a socket again */
 		return;
 	/* cannot fail: the ring has room for all frames */
 	if (xsk_ring_prod__reserve(&q->memory->fill, 1, &at) != 1)
 		return;
-	*xsk_ring_prod__fill_addr(&q->memory->fill, at) = addr & ~(uint64_t)(AFXDP_FRAME_BYTES - 1);
+	*xsk_ring_prod__fill_addr(&q->memory->fill, at) = addr & ~(uint64_t)(q->frame_bytes - 1);
 	q->refilled++;
 }
 
