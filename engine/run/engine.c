@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -213,6 +214,27 @@ static int create_workers(struct tl_engine *engine, struct tl_error *ret_error)
 	return err ? err : place_workers(engine, ret_error);
 }
 
+/*
+ * Threads take over the priority of the one that makes them. Those that take packets and write them
+ * come before the host's other work, or a busy host would lose what is on the wire; this one does
+ * not. Where the caller chose a priority (nice), that one stays. It takes a capability: before
+ * `-Z`.
+ */
+static void hurry(struct tl_engine *engine)
+{
+	errno = 0;
+	if (!engine->live || getpriority(PRIO_PROCESS, 0) || errno)
+		return;
+	engine->is_hurried = !setpriority(PRIO_PROCESS, 0, CAPTURE_NICE);
+}
+
+static void stop_hurrying(struct tl_engine *engine)
+{
+	if (engine->is_hurried)
+		(void)setpriority(PRIO_PROCESS, 0, 0);
+	engine->is_hurried = false;
+}
+
 int tl_engine__create(const struct tl_engine_opts *opts, struct tl_error *ret_error,
 		      struct tl_engine **ret_engine)
 {
@@ -232,6 +254,8 @@ int tl_engine__create(const struct tl_engine_opts *opts, struct tl_error *ret_er
 	if (!err)
 		err = create_workers(engine, ret_error);
 	if (!err)
+		hurry(engine);
+	if (!err)
 		err = privileges__become(opts->user, ret_error);
 	if (!err)
 		err = recording__open(engine, ret_error);
@@ -247,6 +271,7 @@ void tl_engine__destroy(struct tl_engine *engine)
 {
 	if (!engine)
 		return;
+	stop_hurrying(engine);
 	for (uint32_t i = 0; i < engine->worker_count; i++)
 		worker__destroy(engine->workers[i]);
 	if (engine->judge)
@@ -332,6 +357,7 @@ int tl_engine__run(struct tl_engine *engine, struct tl_error *ret_error)
 
 	engine->started_ns = clock__monotonic_ns();
 	err = start_threads(engine);
+	stop_hurrying(engine);
 	if (err) {
 		join_threads(engine);
 		snprintf(ret_error->what, sizeof(ret_error->what), "cannot start a thread: %s",

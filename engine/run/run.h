@@ -28,9 +28,10 @@
 #include "tapline/link.h"
 #include "tapline/spsc.h"
 
-#define HANDOFF_PACKETS	 16384u	     /* descriptors between a worker and the merger */
-#define OBSERVATION_RING 4096u	     /* observations between a worker and the control thread */
-#define IDLE_WAIT_MS	 5	     /* how long a worker waits for a quiet link */
+#define HANDOFF_PACKETS	 16384u /* descriptors between a worker and the merger */
+#define OBSERVATION_RING 4096u	/* observations between a worker and the control thread */
+#define IDLE_WAIT_MS	 5	/* how long a worker waits for a quiet link */
+#define CAPTURE_NICE	 (-10)
 #define DRAIN_NS	 60000000ull /* a stopped source is polled until it was quiet for so long */
 
 struct worker {
@@ -127,6 +128,7 @@ struct tl_engine {
 	int want_statistics;
 	int want_reload;
 	bool disk_warned;
+	bool is_hurried; /* the thread that makes the others has their priority */
 	char notes[16][256];
 	uint32_t note_count;
 };
