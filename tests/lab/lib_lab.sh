@@ -17,7 +17,8 @@
 # filter selects the frames of its evidence in the file that tshark reads.
 #
 # TAPLINE_LAB_OUT is a folder that gets the capture and the findings of each case, TAPLINE_LAB_TABLE
-# a file that gets a line for each (tools/dev lab prints it).
+# a file that gets a line for each (tools/dev lab prints it), TAPLINE_LAB_ARGS more options for the
+# live run: "--workers 2 --backend afxdp".
 
 # shellcheck source=../netns/lib_common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../netns/lib_common.sh"
@@ -184,13 +185,15 @@ query() { # SQL ARGS…
 # --- watching and judging ----------------------------------------------------------------------
 
 lab_watch() { # TAPLINE_ARGS…
-	local tries
+	local tries more
+	read -ra more <<<"${TAPLINE_LAB_ARGS:-}"
 	CAPTURE_LOG="$WORK/live.err"
 	: >"$CAPTURE_LOG"
 	mkfifo "$WORK/live.fifo"
 	python3 "$PROGRAMS/stamp.py" <"$WORK/live.fifo" >"$WORK/live.stamped" &
 	LAB_STAMPER=$!
-	bed_spawn sensor "$TAPLINE" diagnose -i span0 --json -w "$WORK/f.pcapng" "$@" \
+	bed_spawn sensor "$TAPLINE" diagnose -i span0 --json -w "$WORK/f.pcapng" \
+		"${more[@]}" "$@" \
 		>"$WORK/live.fifo" 2>"$CAPTURE_LOG" &
 	CAPTURE_PID=$!
 	for ((tries = 0; tries < 400; tries++)); do
