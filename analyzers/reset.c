@@ -12,7 +12,8 @@
  *	                                  +-----------------------------------+
  *
  * Not told, for they cut nothing: a RST to a SYN (connect.refused), after a FIN, by a client that
- * has all it asked for or asked for nothing, without anything before it.
+ * has all it asked for or asked for nothing (of TLS: whose last bytes are too few for a question),
+ * without anything before it.
  *
  * Invariants: copies never count. What is told depends on packets alone. Everything has a cap; what
  * is over is counted.
@@ -24,6 +25,9 @@
 #define TLS_HEADER_BYTES     5
 #define TLS_ALERT_BYTES	     7u
 #define TLS_ALERT_BYTES_MOST 64u /* encrypted */
+/* Up to here it is a Finished with its change_cipher_spec, an alert in disguise, HTTP/2's SETTINGS,
+ * WINDOW_UPDATE, GOAWAY: nothing that waits for an answer. */
+#define TLS_SMALL_BYTES 96u
 
 #define CUTS_MAX       4096u
 #define SERVICES       2048u /* a power of two */
@@ -31,6 +35,8 @@
 #define GOES_ON_NS     (5 * TL_NS_PER_MS) /* the mirror may mix up what is closer */
 #define BOTH_NS	       (100 * TL_NS_PER_MS)
 #define RECENT_NS      (1 * TL_NS_PER_SEC)
+#define LAST_WORD_NS   (5 * TL_NS_PER_MS)
+#define LAST_WORD_MOST 1460u
 #define FRESH_NS       (1 * TL_NS_PER_SEC) /* a RST this soon answers the data before it */
 #define LONG_IDLE_NS   (10 * TL_NS_PER_SEC)
 
@@ -68,6 +74,7 @@ struct cut {
 	uint8_t side;
 	bool to_syn, had_fin, established;
 	bool tried_again; /* the client repeated its SYN after the RST */
+	bool is_parting;  /* the client's, of TLS: see is_parting() */
 	uint8_t speaker;  /* as in the flow, when the RST came */
 	struct reset_report report;
 };
@@ -375,6 +382,39 @@ static bool is_pending(const struct step *s)
 	       s->layers->ack == client->data_ack;
 }
 
+/*
+ * The client of a TLS connection has the last word, but no question: it says it has finished, and
+ * leaves at once. So do probes that only try the handshake, and clients of HTTP/2 when they close.
+ */
+static bool is_parting(const struct step *s)
+{
+	const struct side *client = &s->fs->side[s->flow->client];
+	const struct side *server = &s->fs->side[!s->flow->client];
+
+	return s->from_client && s->flow->app == TL_APP_TLS && server->data_ns &&
+	       client->data_bytes <= TLS_SMALL_BYTES &&
+	       tl_span_ns(client->data_ns, s->now_ns) < RESET_IDLE_NS;
+}
+
+/*
+ * The server closes with data unread: both were sending; or it has answered, in one segment's worth
+ * that is still on its way, and closes at once though the client said more (a QUIT behind a login
+ * that failed: health checks of databases).
+ */
+static bool is_unread(const struct step *s)
+{
+	const struct side *side = &s->fs->side[s->side], *peer = &s->fs->side[!s->side];
+
+	if (!side->data_ns || !peer->data_ns || tl_span_ns(side->data_ns, s->now_ns) >= RECENT_NS ||
+	    tl_span_ns(peer->data_ns, s->now_ns) >= RECENT_NS)
+		return false;
+	if (!side->flight && peer->flight)
+		return true;
+	return !s->from_client && s->fs->speaker == s->side + 1u &&
+	       side->flight <= LAST_WORD_MOST &&
+	       tl_span_ns(side->data_ns, s->now_ns) < LAST_WORD_NS;
+}
+
 static void first_rst(const struct step *s)
 {
 	struct flow_state *fs = s->fs;
@@ -389,6 +429,7 @@ static void first_rst(const struct step *s)
 	c->to_syn = fs->flags & SAW_SYN && !(fs->flags & (SAW_SYNACK | ESTABLISHED));
 	c->had_fin = fs->flags & (SAW_FIN | SAW_ALERT);
 	c->established = fs->flags & ESTABLISHED;
+	c->is_parting = is_parting(s);
 	c->speaker = fs->speaker;
 	r->rst_ns = s->now_ns;
 	r->rst_count = 1;
@@ -405,8 +446,7 @@ static void first_rst(const struct step *s)
 		r->flags |= RESET_IN_FLIGHT;
 	if (s->flow->flags & TL_FLOW_MIDSTREAM)
 		r->flags |= RESET_MIDSTREAM;
-	if (side->data_ns && peer->data_ns && tl_span_ns(side->data_ns, s->now_ns) < RECENT_NS &&
-	    tl_span_ns(peer->data_ns, s->now_ns) < RECENT_NS && !side->flight && peer->flight)
+	if (is_unread(s))
 		r->flags |= RESET_UNREAD;
 	prove_data(s, r);
 	prove_rst(s, r);
@@ -434,21 +474,6 @@ static void after_rst(const struct step *s)
 
 /* --- the end of a flow: what was it? --------------------------------------------------------- */
 
-static unsigned count_doubts(uint32_t doubts)
-{
-	static const uint32_t weak = RESET_DOUBT_MAC | RESET_DOUBT_IP_ID | RESET_DOUBT_NO_TS;
-	unsigned n = 0;
-
-	/* The strong ones are enough by themselves. */
-	if (doubts & (RESET_DOUBT_TOO_FAST | RESET_DOUBT_GOES_ON | RESET_DOUBT_BOTH))
-		n += 2;
-	if (doubts & RESET_DOUBT_TTL)
-		n += 2;
-	for (doubts &= weak; doubts; doubts &= doubts - 1)
-		n++;
-	return n;
-}
-
 static bool is_benign(const struct cut *c, const struct flow_state *fs)
 {
 	const struct reset_report *r = &c->report;
@@ -467,14 +492,15 @@ static bool is_benign(const struct cut *c, const struct flow_state *fs)
 	if (forged)
 		return false;
 	/* The client may leave: it has all it asked for, or asked for nothing. */
-	return r->side_is_client && !(r->flags & (RESET_PENDING | RESET_IN_FLIGHT));
+	return r->side_is_client &&
+	       (c->is_parting || !(r->flags & (RESET_PENDING | RESET_IN_FLIGHT)));
 }
 
 static void name_sender(struct cut *c, const struct flow_state *fs)
 {
 	struct reset_report *r = &c->report;
 
-	if (count_doubts(r->doubts) >= 2)
+	if (reset_identity__weigh(r->doubts) >= 2)
 		r->sender = RESET_BY_MIDDLEBOX;
 	else if (!fs->side[c->side].identity.packets && r->flags & RESET_MIDSTREAM)
 		r->sender = RESET_BY_UNKNOWN;

@@ -29,6 +29,7 @@ enum dns_report_flag {
 	DNS_BY_CONTENT = 1u << 1, /* not on port 53 */
 	DNS_ODD_FRAMES = 1u << 2, /* TCP or fragments: dissectors may show it in another frame */
 	DNS_PLAIN_NAME = 1u << 3, /* as in struct tl_dns_message */
+	DNS_MOVED_ON = 1u << 4,	  /* its client then had the answer from another server */
 };
 
 struct dns_proof {
@@ -122,8 +123,9 @@ struct dns_group {
 	struct dns_report first; /* name, type and flags of the first query */
 	uint64_t first_ns, last_ns;
 	uint64_t queries, tries;
-	uint64_t same_id; /* tries that repeat an id: their client had no answer */
-	uint64_t aaaa;	  /* queries of that type */
+	uint64_t same_id;  /* tries that repeat an id: their client had no answer */
+	uint64_t moved_on; /* queries whose client went on to another server */
+	uint64_t aaaa;	   /* queries of that type */
 	uint64_t unreachable;
 	uint64_t by_capture;	      /* given up because the capture ended */
 	uint64_t waited_ns;	      /* the longest */

@@ -141,6 +141,7 @@ void dns_group__add(struct dns_group *g, const struct tl_subject *subject,
 		g->last_ns = end_ns;
 	if (end_ns - r->first_ns > g->waited_ns)
 		g->waited_ns = end_ns - r->first_ns;
+	g->moved_on += !!(r->flags & DNS_MOVED_ON);
 	g->any_flags |= r->flags;
 	g->all_flags = g->tries == r->tries ? r->flags : g->all_flags & r->flags;
 	if (r->reporter.ip_version) {
@@ -165,6 +166,7 @@ void dns_group__merge(struct dns_group *to, const struct dns_group *from)
 	to->queries += from->queries;
 	to->tries += from->tries;
 	to->same_id += from->same_id;
+	to->moved_on += from->moved_on;
 	to->aaaa += from->aaaa;
 	to->unreachable += from->unreachable;
 	if (from->unreachable) {

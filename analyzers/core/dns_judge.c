@@ -29,8 +29,6 @@
 #define NAMES_APART 8u
 #define NAMES_SILENT                                                                               \
 	3u /* likewise, of one that does not answer: the name is no part of the cause */
-#define NAMES_SILENT                                                                               \
-	3u /* likewise, of one that does not answer: the name is no part of the cause */
 
 #define HOLD_NS	      (DNS_EXPIRY_NS + 300000000ull)
 #define UNANSWERED_NS 5000000000ull
@@ -312,16 +310,33 @@ static struct dns_context context_of(struct dns_judge *j, const struct dns_group
 	return c;
 }
 
+static bool same_server(const struct dns_group *a, const struct dns_group *b)
+{
+	return a->used && b->used && a->key.kind == b->key.kind && a->key.port == b->key.port &&
+	       !memcmp(a->key.server, b->key.server, sizeof(a->key.server));
+}
+
+/* Queries, of whatever name, whose client went on from the group's server to another. */
+static uint64_t moved_on_from(const struct dns_judge *j, const struct dns_group *g)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < GROUPS; i++)
+		if (same_server(&j->group[i], g))
+			n += j->group[i].moved_on;
+	return n;
+}
+
 /*
  * Is there a witness that the answer did not merely escape the mirror? An ICMP error; a client that
  * repeats itself with the same id; or a server that is seen answering, or a mirror that is known
- * to show both directions, and a client that asks anew.
+ * to show both directions, and a client that asks anew, here or (twice at least) another server.
  */
 static bool has_witness(struct dns_judge *j, const struct dns_group *g, const struct dns_context *c)
 {
 	enum tl_two_way two_way = tl_facts__two_way(j->view.facts);
 	struct tl_tracker_totals totals;
-	bool asks_anew = g->tries > g->queries;
+	bool asks_anew = g->tries > g->queries || moved_on_from(j, g) >= 2;
 
 	tl_facts__tracker_totals(j->view.facts, &totals);
 	if (g->unreachable || g->same_id)
@@ -374,6 +389,10 @@ static void count_in(struct dns_judge *j, enum dns_kind kind, const struct tl_su
 	}
 	dns_group__add(g, subject, &q, r);
 	tell(j, g);
+	/* That client is a witness for the other names of the server, too. */
+	for (uint32_t i = 0; i < GROUPS && r->flags & DNS_MOVED_ON; i++)
+		if (&j->group[i] != g && !j->group[i].told && same_server(&j->group[i], g))
+			tell(j, &j->group[i]);
 }
 
 /* --- unanswered tries ----------------------------------------------------------------------------
@@ -385,11 +404,25 @@ static bool same_question(const struct dns_question *a, const struct dns_questio
 	       a->qtype == b->qtype;
 }
 
+/* Did the client get the same from another server, after it had waited here for a second or more?
+ */
+static bool has_moved_on(struct dns_judge *j, const struct held *h)
+{
+	struct dns_question q = h->question;
+	const struct answers *a;
+
+	q.server = 0;
+	a = answers_find(j, BY_CLIENT_NAME, &q);
+	return a && a->last_ns >= h->report.last_ns + RETRY_NS;
+}
+
 /* The capture ended before the time was up: does the client show that it had no answer? */
-static bool is_unanswered_at_end(const struct dns_judge *j, const struct held *h)
+static bool is_unanswered_at_end(struct dns_judge *j, const struct held *h)
 {
 	const struct dns_report *r = &h->report;
 
+	if (has_moved_on(j, h))
+		return true;
 	if (r->seen_ns - r->first_ns >= UNANSWERED_NS || r->last_ns - r->first_ns >= RETRY_NS)
 		return true;
 	for (uint32_t i = 0; i < HELD; i++) {
@@ -409,6 +442,8 @@ static void decide(struct dns_judge *j, const struct held *h)
 	struct dns_report r = h->report;
 
 	if (!a || a->last_ns <= r.first_ns) {
+		if (has_moved_on(j, h))
+			r.flags |= DNS_MOVED_ON;
 		count_in(j, DNS_KIND_NO_ANSWER, &h->subject, &r);
 		return;
 	}

@@ -45,6 +45,7 @@ enum reset_doubt {
 	RESET_DOUBT_TOO_FAST = 1u << 4, /* ACKs what cannot have reached the host yet */
 	RESET_DOUBT_GOES_ON = 1u << 5,	/* the host itself went on as if nothing was */
 	RESET_DOUBT_BOTH = 1u << 6,	/* RSTs in both names at once */
+	RESET_DOUBT_NEARER = 1u << 7,	/* from one hop before the host */
 };
 
 enum reset_flag {
@@ -117,6 +118,8 @@ void reset_identity__learn(struct reset_identity *id, const struct tl_packet *pa
 /* enum reset_doubt: in what the packet is unlike those before it. */
 uint32_t reset_identity__doubts(const struct reset_identity *id, const struct tl_packet *packet,
 				const struct tl_layers *layers);
+/* From 2 on the RST is taken for another's. */
+unsigned reset_identity__weigh(uint32_t doubts);
 
 /* --- outages (core/reset_outage.c) ----------------------------------------------------------- */
 

@@ -5,7 +5,9 @@
  *
  * What real hosts do, and so is no doubt: another initial TTL for the kernel's own RSTs, a hop more
  * or less (ECMP), IP ID 0 (RFC 6864), no timestamps alone (RFC 7323, section 5.2, asks for them
- * only where the connection is known). Pure functions; any thread.
+ * only where the connection is known). A RST from just one hop nearer than all before it in the
+ * flow counts only together with another sign: so answers the router before the host. Pure
+ * functions; any thread.
  */
 #include <stdlib.h>
 
@@ -70,10 +72,14 @@ uint32_t reset_identity__doubts(const struct reset_identity *id, const struct tl
 	uint16_t id_off = (uint16_t)(layers->ip_id - id->ip_id);
 	uint32_t mac = mac_of(packet, layers);
 	uint32_t doubts = 0;
-	bool far = id->ttl_count;
+	bool far = id->ttl_count, nearer = id->ttl_count;
 
-	for (uint8_t i = 0; i < id->ttl_count; i++)
-		far = far && abs(distance(id->ttl[i]) - distance(layers->ttl)) > 1;
+	for (uint8_t i = 0; i < id->ttl_count; i++) {
+		int hops = distance(id->ttl[i]) - distance(layers->ttl);
+
+		far = far && abs(hops) > 1;
+		nearer = nearer && hops == 1;
+	}
 	if (far)
 		doubts |= RESET_DOUBT_TTL;
 	if (id->packets < LEARNED)
@@ -85,5 +91,23 @@ uint32_t reset_identity__doubts(const struct reset_identity *id, const struct tl
 		doubts |= RESET_DOUBT_IP_ID;
 	if (id->tcp_ts && !(layers->flags & TL_LAYERS_TCP_TS))
 		doubts |= RESET_DOUBT_NO_TS;
+	if (nearer)
+		doubts |= RESET_DOUBT_NEARER;
 	return doubts;
+}
+
+unsigned reset_identity__weigh(uint32_t doubts)
+{
+	static const uint32_t weak =
+		RESET_DOUBT_MAC | RESET_DOUBT_IP_ID | RESET_DOUBT_NO_TS | RESET_DOUBT_NEARER;
+	unsigned n = 0;
+
+	/* The strong ones are enough by themselves. */
+	if (doubts & (RESET_DOUBT_TOO_FAST | RESET_DOUBT_GOES_ON | RESET_DOUBT_BOTH))
+		n += 2;
+	if (doubts & RESET_DOUBT_TTL)
+		n += 2;
+	for (doubts &= weak; doubts; doubts &= doubts - 1)
+		n++;
+	return n;
 }

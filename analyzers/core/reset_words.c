@@ -107,6 +107,7 @@ static void write_doubts(const struct reset_sum *sum, struct tl_finding *f)
 		{ RESET_DOUBT_GOES_ON, "its alleged sender went on after it" },
 		{ RESET_DOUBT_BOTH, "RSTs in the names of both sides at once" },
 		{ RESET_DOUBT_TTL, "another TTL" },
+		{ RESET_DOUBT_NEARER, "from a hop before the host" },
 		{ RESET_DOUBT_TOO_FAST, "sooner than a round trip" },
 		{ RESET_DOUBT_MAC, "another MAC address" },
 		{ RESET_DOUBT_IP_ID, "IP ID out of sequence" },

@@ -253,6 +253,46 @@ Test(dns, one_try_to_a_server_never_seen_is_not_judged)
 	cr_expect_eq(bed__count(b, "dns.", TL_INFO), 0);
 }
 
+/* The first resolver of two is dead: each name is asked there, then of the second. */
+Test(dns, resolver_from_which_the_client_moves_on)
+{
+	static const char *const name[] = { "a.example.com", "b.example.com", "c.example.com" };
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct message first = ASK(.server = "10.0.2.54", .name = name[i],
+					   .client_port = (uint16_t)(42000 + i));
+		struct message then = ASK(.name = name[i], .client_port = (uint16_t)(43000 + i));
+
+		dns(i * 9000, first);
+		dns(i * 9000 + 2000, then);
+		then.flags = OK;
+		then.answers = 1;
+		dns(i * 9000 + 2010, then);
+	}
+	healthy(40000);
+	bed__end(b);
+	for (uint32_t i = 0; i < b->finding_count; i++)
+		cr_expect_eq(b->finding[i].subject.server.ip[3], 54);
+	cr_expect_eq(bed__count(b, "dns.no_answer", TL_WARNING), 3, "one for each name");
+}
+
+/* Resolvers that are asked at once, one of which the mirror does not show. */
+Test(dns, resolvers_that_are_asked_at_once_are_not_moved_on_from)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		struct message then = ASK(.client_port = (uint16_t)(43000 + i));
+
+		dns(i * 9000, ASK(.server = "10.0.2.54", .client_port = (uint16_t)(42000 + i)));
+		dns(i * 9000, then);
+		then.flags = OK;
+		then.answers = 1;
+		dns(i * 9000 + 10, then);
+	}
+	healthy(40000);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "dns.no_answer", TL_INFO), 0);
+}
+
 Test(dns, retries_from_other_ports_are_one_query)
 {
 	for (unsigned i = 0; i < 3; i++)

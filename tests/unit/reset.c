@@ -206,6 +206,47 @@ Test(reset, host_that_goes_on_did_not_send_it)
 	cr_expect_eq(f->severity, TL_WARNING, "it did nothing");
 }
 
+/* A check of a TLS port: the handshake, and away; a client that cuts its question is another. */
+Test(reset, tls_client_that_leaves_with_its_last_word)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		struct bed_pair p = pair_of(0);
+		struct talk t;
+
+		p.client_port = (uint16_t)(50000 + i);
+		t = talk__open(b, &p, i * 1000);
+		b->flow[i].app = TL_APP_TLS;
+		talk__up(&t, i * 1000 + 100, 517);
+		talk__down(&t, i * 1000 + 120, 1800);
+		talk__data(&t, i * 1000 + 140, true, i < 4 ? 80 : 400);
+		talk__rst(&t, i * 1000 + 141, CLIENT, NO_X);
+	}
+	bed__end(b);
+	cr_expect_eq(bed__detail(only("tcp.reset"), "flows"), 4);
+	cr_expect_eq(only("tcp.reset")->severity, TL_WARNING);
+}
+
+/* A database's check: the login fails, and a QUIT that came with it is left unread. */
+Test(reset, server_closes_behind_its_answer)
+{
+	for (unsigned i = 0; i < 6; i++) {
+		struct bed_pair p = pair_of(i);
+		struct talk t = talk__open(b, &p, i * 1000);
+
+		talk__up(&t, i * 1000 + 100, 46);
+		talk__data(&t, i * 1000 + 112, false, i < 3 ? 75 : 9000);
+		talk__rst(&t, i * 1000 + 113, SERVER, NO_X);
+		if (i == 2) {
+			bed__end(b);
+			cr_expect_eq(only("tcp.reset")->severity, TL_INFO);
+			bed__free(b);
+			begin();
+		}
+	}
+	bed__end(b);
+	cr_expect_eq(only("tcp.reset")->severity, TL_ERROR, "an answer that long is cut");
+}
+
 Test(reset, another_distance)
 {
 	struct talk t = talk__open(b, &pair, 0);
@@ -230,6 +271,39 @@ Test(reset, another_initial_ttl_or_one_hop_more_is_the_host_itself)
 	}
 	bed__end(b);
 	cr_expect_str_eq(bed__detail_string(only("tcp.reset"), "sender"), "server");
+}
+
+/* A router that rejects an established connection: one hop nearer than the host, no timestamps. */
+Test(reset, from_the_router_before_the_host)
+{
+	const struct fault_extra host = { .ttl = 63, .tsval = 1000 };
+	struct bed_pair twice[] = { pair_of(0), pair_of(1) };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct talk t = { .b = b, .pair = twice[i], .up = 1001, .down = 5001 };
+		uint64_t ms = i * 1000;
+
+		talk__send(&t, AT(ms, true), BED_SYN(1000), NO_X);
+		talk__send(&t, AT(ms + 10, false), BED_SYNACK(5000, 1001), host);
+		talk__data(&t, ms + 100, true, 200);
+		talk__send(&t, AT(ms + 120, false), BED_DATA(5001, t.up, 300), host);
+		t.down += 300;
+		talk__ack(&t, ms + 130, true, NO_X);
+		talk__send(&t, AT(ms + 140, false), BED_ACK(t.down, t.up), host);
+		talk__data(&t, ms + 500, true, 100);
+		talk__rst(&t, ms + 520, SERVER, (struct fault_extra){ .ttl = i ? 63 : 64 });
+	}
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "tcp.reset", TL_INFO), 2);
+	for (uint32_t i = 0; i < b->finding_count; i++) {
+		const struct tl_finding *f = &b->finding[i];
+		bool forged = !strcmp(bed__detail_string(f, "sender"), "middlebox");
+
+		cr_expect_eq(forged, f->subject.client.port == twice[0].client_port);
+		if (forged)
+			cr_expect_str_eq(bed__detail_string(f, "reasons"),
+					 "from a hop before the host; no timestamps");
+	}
 }
 
 Test(reset, in_the_names_of_both_at_once)
