@@ -270,19 +270,21 @@ void tl_tracker__flow_end(struct tl_tracker *tracker, const struct tl_flow *flow
 		.segment = &unused,
 		.now_ns = flow->last_ns,
 	};
+	bool closed[2];
 
 	if (!(f->flags & TL_TRACKED_COUNTED))
 		return;
 	tl_direction__expire_holes(&look, &f->dir[0], true);
 	tl_direction__expire_holes(&look, &f->dir[1], true);
+	for (uint32_t side = 0; side < 2; side++)
+		closed[side] = f->dir[side].flags & (TL_DIRECTION_FIN | TL_DIRECTION_ALONE);
 	for (uint32_t side = 0; side < 2; side++) {
-		const struct tl_direction *peer = &f->dir[!side];
-		bool closed = end == TL_FLOW_END_CLOSED ||
-			      f->dir[side].flags & TL_DIRECTION_ALONE ||
-			      peer->flags & (TL_DIRECTION_FIN | TL_DIRECTION_ALONE);
+		struct tl_direction *d = &f->dir[side];
+		bool fin = end == TL_FLOW_END_CLOSED || d->flags & TL_DIRECTION_ALONE;
 
-		tl_direction__settle_doubt(&look, &f->dir[side], !closed);
-		tl_ranges__clear(&tracker->pool, &f->dir[side].sacked);
+		tl_direction__close_holes(&look, d, closed[!side]);
+		tl_direction__settle_doubt(&look, d, !fin && !closed[!side]);
+		tl_ranges__clear(&tracker->pool, &d->sacked);
 	}
 }
 

@@ -89,10 +89,17 @@ void tl_direction__expire_holes(struct tl_look *look, struct tl_direction *d, bo
 		settle(look, d, &hole);
 	if (!tl_direction__is(d, TL_DIRECTION_ACKED))
 		expire_unheard(look, d, at_end);
-	if (!at_end)
-		return;
+}
+
+void tl_direction__close_holes(struct tl_look *look, struct tl_direction *d, bool closed)
+{
+	struct tl_range hole;
+
 	while (tl_ranges__pop(look->pool, &d->holes, &hole))
-		look->totals->missed_unsure_bytes += hole.end - hole.start;
+		if (closed && hole.end == d->next_seq)
+			settle(look, d, &hole);
+		else
+			look->totals->missed_unsure_bytes += hole.end - hole.start;
 }
 
 void tl_look__open_hole(struct tl_look *look, struct tl_direction *d, const struct tl_range *hole)

@@ -135,6 +135,11 @@ uint64_t tl_look__answer_ns(const struct tl_look *look);
 void tl_look__open_hole(struct tl_look *look, struct tl_direction *d, const struct tl_range *hole);
 /* tracker_holes.c: counts holes whose time has passed; all delivered ones when `at_end`. */
 void tl_direction__expire_holes(struct tl_look *look, struct tl_direction *d, bool at_end);
+/*
+ * tracker_holes.c: what becomes of the others at the end. `closed`: the receiver has closed, so
+ * that it had the last bytes, too, although its ACK of them was not shown.
+ */
+void tl_direction__close_holes(struct tl_look *look, struct tl_direction *d, bool closed);
 /* tracker_holes.c: the last unit missed is known to have been a byte, or the FIN. */
 void tl_direction__settle_doubt(struct tl_look *look, struct tl_direction *d, bool was_byte);
 

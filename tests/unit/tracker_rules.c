@@ -471,6 +471,22 @@ Test(tracker_rules, two_missed_fins_are_not_counted_as_bytes)
 	destroy(bed);
 }
 
+/* The last bytes with the FIN, and the client's FIN that ACKed them: the last ACK proves both. */
+Test(tracker_rules, missed_last_bytes_of_a_closed_connection_are_counted)
+{
+	struct bed *bed = make();
+
+	shake_hands(bed);
+	send(bed, 3000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 4000, (struct sim_frame)ACKS(1000));
+	send(bed, 9000,
+	     (struct sim_frame){ .flags = TL_TCP_ACK, .seq = CLIENT + 1501, .ack = SERVER + 1 });
+	finish(bed);
+	cr_expect_eq(bed->totals.missed_bytes, 500);
+	cr_expect_eq(bed->totals.missed_unsure_bytes, 0);
+	destroy(bed);
+}
+
 Test(tracker_rules, an_ack_shown_before_its_bytes_misses_nothing)
 {
 	struct bed *bed = make();
