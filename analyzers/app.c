@@ -144,20 +144,44 @@ static struct tl_cursor payload_of(const struct tl_exchange_packet *p)
 	return c;
 }
 
+static uint8_t lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+/* Does it begin with the word, which is in lower case? */
+static bool begins(const uint8_t *text, size_t bytes, const char *word)
+{
+	size_t i = 0;
+
+	while (word[i] && i < bytes && lower(text[i]) == (uint8_t)word[i])
+		i++;
+	return !word[i];
+}
+
 /* Where behind the word; 0: it is not there. */
 static size_t behind(const uint8_t *text, size_t bytes, const char *word)
 {
-	for (size_t n = strlen(word), i = 0; i + n <= bytes; i++)
-		if (!strncasecmp((const char *)text + i, word, n))
-			return i + n;
+	for (size_t i = 0; i < bytes; i++)
+		if (lower(text[i]) == (uint8_t)*word && begins(text + i, bytes - i, word))
+			return i + strlen(word);
 	return 0;
 }
 
+/* Goes over the text once; few characters begin a word. */
 static bool holds(const uint8_t *text, size_t bytes, const char *const *words)
 {
-	for (; *words; words++)
-		if (behind(text, bytes, *words))
-			return true;
+	bool starts[256] = { false };
+
+	for (const char *const *word = words; *word; word++)
+		starts[(uint8_t) * *word] = true;
+	for (size_t i = 0; i < bytes; i++) {
+		if (!starts[lower(text[i])])
+			continue;
+		for (const char *const *word = words; *word; word++)
+			if (begins(text + i, bytes - i, *word))
+				return true;
+	}
 	return false;
 }
 
@@ -165,7 +189,7 @@ static bool holds(const uint8_t *text, size_t bytes, const char *const *words)
 static uint32_t declared_bytes(const uint8_t *text, size_t bytes)
 {
 	size_t head = behind(text, bytes, "\r\n\r\n");
-	size_t at = behind(text, head, "\nContent-Length:");
+	size_t at = behind(text, head, "\ncontent-length:");
 	uint64_t body = 0;
 
 	if (!at)
@@ -195,7 +219,7 @@ static bool read_http(struct flow_state *fs, struct tl_cursor c)
 					    "/ws",
 					    "text/event-stream",
 					    "timeout=",
-					    "\nUpgrade: ",
+					    "\nupgrade: ",
 					    NULL };
 	size_t bytes = tl_cursor__left(&c) < HEAD_MAX ? tl_cursor__left(&c) : HEAD_MAX;
 	const uint8_t *text = tl_cursor__take(&c, bytes);

@@ -8,9 +8,11 @@
  *	+---------+--------------+--------------+-- - - --+---------+
  *	0         offset[0]      offset[1]
  *
- * Worker half: for each batch the tracker classifies first, then every analyzer reads its verdicts,
- * in the order of registry.def. Ticks and flow ends go the same way. Judge half: an observation
- * goes to the analyzer whose index it carries, the core's own to the facts.
+ * Worker half: a batch goes in passes, of which the slab entries and headers fit the first cache;
+ * those of the next are fetched meanwhile. In each the tracker classifies first, then every
+ *analyzer reads its verdicts, in the order of registry.def. Ticks and flow ends go the same way.
+ *Judge half: an observation goes to the analyzer whose index it carries, the core's own to the
+ *facts.
  *
  * Invariants: the layout depends on registry.def alone; an analyzer sees no state but its own; its
  * state is zeroed once, at creation. Called by the engine only, as tapline/analyzer.h says: a
@@ -35,6 +37,7 @@ static const struct tl_analyzer *const analyzers[] = {
 
 #define ANALYZER_COUNT (sizeof(analyzers) / sizeof(analyzers[0]))
 #define CACHE_LINE     64u
+#define PASS_PACKETS   16u /* of about 2 KiB each, with state and headers */
 
 _Static_assert(ANALYZER_COUNT < TL_OBSERVATION_CORE, "an index is no mark of the core");
 
@@ -44,7 +47,7 @@ struct worker {
 	void *state[ANALYZER_COUNT];
 	size_t ready; /* how many were initialised, and so are to be finished */
 	size_t flow_offset[ANALYZER_COUNT];
-	struct tl_segment segment[TL_BATCH_MAX];
+	struct tl_segment segment[PASS_PACKETS];
 };
 
 struct judge {
@@ -135,6 +138,23 @@ static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_
 	return 0;
 }
 
+/* The entries of up to a pass from packet `at` on, into the second cache. */
+static void fetch(const struct tl_batch *batch, uint32_t at)
+{
+	uint32_t end = batch->n - at < PASS_PACKETS ? batch->n : at + PASS_PACKETS;
+
+	for (uint32_t i = at; i < end; i++) {
+		const struct tl_flow *flow = batch->lookup[i].ret_flow;
+		const unsigned char *entry = batch->slab;
+
+		if (!flow)
+			continue;
+		entry += (size_t)flow->index * batch->slab_stride;
+		for (size_t line = 0; line < batch->slab_stride; line += CACHE_LINE)
+			__builtin_prefetch(entry + line, 0, 2);
+	}
+}
+
 static void worker_pass(struct worker *w, const struct tl_batch *batch)
 {
 	const struct tl_analyzer_batch view = { .batch = batch, .segment = w->segment };
@@ -149,11 +169,13 @@ static void worker_batch(void *ctx, const struct tl_batch *batch)
 {
 	struct worker *w = ctx;
 
-	/* The verdicts have room for one pass of the engine; anything longer goes in pieces. */
-	for (uint32_t at = 0; at < batch->n; at += TL_BATCH_MAX) {
+	fetch(batch, 0);
+	for (uint32_t at = 0; at < batch->n; at += PASS_PACKETS) {
 		struct tl_batch pass = *batch;
 
-		pass.n = batch->n - at < TL_BATCH_MAX ? batch->n - at : TL_BATCH_MAX;
+		if (batch->n - at > PASS_PACKETS)
+			fetch(batch, at + PASS_PACKETS);
+		pass.n = batch->n - at < PASS_PACKETS ? batch->n - at : PASS_PACKETS;
 		pass.packet += at;
 		pass.layers += at;
 		pass.lookup += at;

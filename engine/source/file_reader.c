@@ -14,7 +14,8 @@
 
 #define INPUT_BYTES (256u * 1024)
 /* How far the kernel is asked to bring in pages of a mapping: in one call, and before a fault. */
-#define MAP_STEP_BYTES (4u << 20)
+#define MAP_STEP_BYTES (1u << 20)
+#define MAP_KEEP_BYTES (4u << 20)
 #define MAGIC_BYTES    4
 
 static void trouble(struct file_reader *r, const char *what, const char *why)
@@ -97,6 +98,21 @@ void file_reader__close(struct file_reader *reader)
 }
 
 /*
+ * What was read long ago goes, so that a file takes no more memory than a part of it. A packet that
+ * is still borrowed from there (MAP_KEEP_BYTES hold a merge's fill) would have its page brought in
+ * anew.
+ */
+static void drop_old(struct file_reader *r, size_t seen, size_t page)
+{
+	size_t upto = seen > MAP_KEEP_BYTES ? (seen - MAP_KEEP_BYTES) / page * page : 0;
+
+	if (upto <= r->map_dropped)
+		return;
+	(void)madvise(r->map + r->map_dropped, upto - r->map_dropped, MADV_DONTNEED);
+	r->map_dropped = upto;
+}
+
+/*
  * Pages are brought in before they are looked at: a file that became shorter, or a bad disk, is
  * then an error here and not a signal later. Kernels before 5.14 cannot say: there we trust.
  */
@@ -109,6 +125,7 @@ static int fill_map(struct file_reader *r, size_t bytes)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	size_t from = seen / page * page;
 
+	drop_old(r, seen, page);
 	if (step > left)
 		step = left;
 	if (step && !r->input_ended &&

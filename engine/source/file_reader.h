@@ -37,6 +37,7 @@ struct file_reader {
 
 	uint8_t *map;
 	size_t map_bytes;
+	size_t map_dropped; /* of it, from the start: given back to the kernel */
 
 	struct file_chunk *chunk; /* the window's, when nothing is mapped */
 	struct file_unpack *unpack;
