@@ -8,6 +8,8 @@
  * Both directions give one ID: the smaller (address, port) comes first, except for ICMP types that
  * have no answer, which keep their order. Protocols without ports hash addresses alone.
  */
+/* SHA1() and what stands in for it look the algorithm up for each flow: four times the hashing. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <netinet/in.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -33,6 +35,7 @@ void tl_community_id(uint8_t proto, const struct tl_endpoint *src, const struct 
 	uint8_t tuple[2 + 16 + 16 + 2 + 4] = { 0 };
 	uint8_t digest[SHA_DIGEST_LENGTH];
 	size_t bytes = 2;
+	SHA_CTX sha;
 
 	for (int i = 0; i < 2; i++, bytes += ip_bytes)
 		memcpy(tuple + bytes, end[i]->ip, ip_bytes);
@@ -42,7 +45,9 @@ void tl_community_id(uint8_t proto, const struct tl_endpoint *src, const struct 
 		memcpy(tuple + bytes, port, sizeof(port));
 		bytes += sizeof(port);
 	}
-	SHA1(tuple, bytes, digest);
+	SHA1_Init(&sha);
+	SHA1_Update(&sha, tuple, bytes);
+	SHA1_Final(digest, &sha);
 	memcpy(ret_id, "1:", 2);
 	EVP_EncodeBlock((unsigned char *)ret_id + 2, digest, sizeof(digest));
 }

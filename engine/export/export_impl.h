@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the exporters share: JSON lines over yajl, text that is safe to print, small formats.
+ * What the exporters share: JSON lines, text that is safe to print, small formats.
  *
  * Strings in records come from packets (names, URIs, subjects), so they may hold anything. In JSON
  * they leave as valid UTF-8; on a terminal, control characters are taken out as well.
@@ -12,7 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <yajl/yajl_gen.h>
 
 #include "tapline/export.h"
 
@@ -37,13 +36,16 @@ void tl_words__proto(uint8_t proto, char ret_text[16]);
 /* --- JSON -------------------------------------------------------------------------------- */
 
 /* One object at a time, written to `out` as it is made. A failure sticks until __end tells it. */
+#define TL_JSON_BUFFER 4096
+
 struct tl_json {
-	yajl_gen gen;
 	FILE *out;
+	size_t bytes;
 	bool failed;
+	bool follows; /* a value stands before the next one in its object or array */
+	char text[TL_JSON_BUFFER];
 };
 
-/* `ret_json` must stay where it is until destroyed: yajl prints through it. */
 int tl_json__create(FILE *out, struct tl_json *ret_json);
 void tl_json__destroy(struct tl_json *json);
 /* Opens the line's object. Holds the lock of `out` until __end, so that lines never mix. */

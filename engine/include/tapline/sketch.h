@@ -2,7 +2,6 @@
 /*
  * Sketches: answers about more things than fit in memory, each with an error that is known.
  *
- * | sketch       | asks                      | memory    | error |
  * | sketch       | asks                    | memory   | error                                    |
  * |--------------|-------------------------|----------|------------------------------------------|
  * | tl_topk      | which keys weigh most   | capacity | weight - error <= true <= weight, and    |
@@ -10,6 +9,8 @@
  * | tl_distinct  | how many different keys | 16 KiB   | standard error 0.81 % (1.04 / sqrt 2^14) |
  * | tl_histogram | how values are spread   | 15 KiB   | a quantile is within 1/64 of a value of  |
  * |              |                         |          | that rank; below 64 exact                |
+ *
+ * All of them merge: what two workers saw apart gives the bounds of having seen it together. One
  * thread at a time each; none allocates after it was made.
  */
 #ifndef TAPLINE_SKETCH_H
