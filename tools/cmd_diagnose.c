@@ -5,7 +5,36 @@
 #include <string.h>
 
 #include "commands.h"
+#include "explain.h"
 #include "session.h"
+
+struct diagnose_options {
+	struct run_options run; /* first: the groups' tables point into it */
+	const char *explain;
+};
+
+static const struct option_spec explain_specs[] = {
+	{ 0, "explain", OPTION_STRING, "KIND",
+	  "what a kind of finding means (tcp.loss; tcp: all of these; list), and end",
+	  offsetof(struct diagnose_options, explain), NULL },
+};
+
+static const struct option_group explain_group = {
+	.title = "Kinds of findings",
+	.specs = explain_specs,
+	.count = sizeof(explain_specs) / sizeof(explain_specs[0]),
+};
+
+static int explain(const char *kind)
+{
+	char near[256];
+	int err = explain__print(kind, stdout, near, sizeof(near));
+
+	if (err == -ENOENT)
+		return complain(EXIT_BAD_CALL,
+				"--explain %s: no such kind of finding; there are: %s", kind, near);
+	return err ? complain(EXIT_FAILED, "standard output: %s", strerror(-err)) : EXIT_DONE;
+}
 
 static int help(const struct option_table *table)
 {
@@ -27,23 +56,27 @@ int cmd_diagnose(int argc, char **argv)
 		run_options__analysis,
 		run_options__source,
 		run_options__recorder,
+		explain_group,
 	};
-	struct run_options options = RUN_OPTIONS_INIT;
-	struct session_opts session = { .options = &options, .analyze = true };
+	struct diagnose_options all = { .run = RUN_OPTIONS_INIT };
+	struct run_options *options = &all.run;
+	struct session_opts session = { .options = options, .analyze = true };
 	struct tl_error error = { "" };
 	int status;
-	const struct option_table table = { groups, 3 };
+	const struct option_table table = { groups, 4 };
 	struct command_line line = { .argc = argc, .argv = argv };
-	int err = options__parse(&table, &line, &options, &error);
+	int err = options__parse(&table, &line, &all, &error);
 
 	if (err == -ECANCELED)
 		return help(&table);
-	if (err || run_options__finish(&options, &line, &error))
+	if (!err && all.explain)
+		return explain(all.explain);
+	if (err || run_options__finish(options, &line, &error))
 		status = complain(EXIT_BAD_CALL, "%s", error.what);
-	else if (!session__answers(&options, &status)) {
-		session.findings = options.write && !strcmp(options.write, "-") ? stderr : stdout;
+	else if (!session__answers(options, &status)) {
+		session.findings = options->write && !strcmp(options->write, "-") ? stderr : stdout;
 		status = session__run(&session);
 	}
-	free(options.filter);
+	free(options->filter);
 	return status;
 }
