@@ -271,6 +271,8 @@ static void on_loss(const struct step *s, uint8_t place)
 	c->retransmitted_bytes += s->layers->payload_bytes;
 	c->flows += !t->counted[place];
 	t->counted[place] = true;
+	if (!c->early[0].ts_ns)
+		c->client_port = s->flow->key.port[s->flow->client];
 	if (place == LOSS_AFTER && t->after < UINT16_MAX)
 		t->after++;
 	count_burst(s, t, c, place);

@@ -336,6 +336,9 @@ static void write_no_response(const struct group *g, struct tl_finding *f)
 			    "waits for; the network delivered the request");
 }
 
+/* Slow answers of an unknown protocol before they are more than a message that was waited for. */
+#define OFTEN 3
+
 static void weigh(const struct app_judge *j, const struct group *g, struct tl_finding *f)
 {
 	uint64_t drops = tl_facts__capture_drops(j->view.facts);
@@ -349,7 +352,9 @@ static void weigh(const struct app_judge *j, const struct group *g, struct tl_fi
 					     "the capture ended while the client waited");
 	}
 	if (g->protocol == APP_TLS || g->protocol == APP_TCP) {
-		f->severity = g->protocol == APP_TCP && g->known ? TL_WARNING : TL_INFO;
+		bool often = g->kind == NO_RESPONSE || g->count >= OFTEN;
+
+		f->severity = g->protocol == APP_TCP && g->known && often ? TL_WARNING : TL_INFO;
 		f->confidence -= 0.2;
 		tl_finding__counter_evidence(
 			f, 0, g->last_ns, "what was asked for is not known: it may rightly wait");

@@ -50,8 +50,9 @@ struct loss_count {
 	uint32_t rto, fast, tlp;
 	uint32_t flows;
 	uint32_t bursts, burst_most; /* of losses, fewer than LOSS_BURST_SEGMENTS apart */
-	uint32_t hung_ms;  /* the longest wait for retransmissions, after which it went on */
-	uint32_t stuck_ms; /* and with which the flow ended */
+	uint32_t hung_ms;     /* the longest wait for retransmissions, after which it went on */
+	uint32_t stuck_ms;    /* and with which the flow ended */
+	uint16_t client_port; /* of the flow of early[0] */
 	struct loss_proof early[LOSS_EARLY]; /* the first ones */
 	struct loss_proof late[LOSS_LATE];   /* the last ones, oldest first */
 };

@@ -235,8 +235,12 @@ static void observe_path(struct loss_judge *j, const struct tl_observation *o)
 			}
 			before = first_ns(g);
 			add_count(&g->count[d], c);
-			if (!before || first_ns(g) < before)
+			if (!before || first_ns(g) < before) {
+				/* The path's first loss may have been on the other side. */
 				g->subject = o->subject;
+				if (c->early[0].ts_ns)
+					g->subject.client.port = c->client_port;
+			}
 			touch(j, g);
 		}
 	}

@@ -166,6 +166,21 @@ Test(app, unknown_protocol_that_is_learned)
 	bed__end(b);
 	cr_expect_eq(bed__detail(only("app.slow"), "waited_ms"), 7000);
 	cr_expect_str_eq(bed__detail_string(only("app.slow"), "protocol"), "tcp");
+	cr_expect_eq(only("app.slow")->severity, TL_INFO, "once: a blocking pop of a queue?");
+}
+
+Test(app, unknown_protocol_that_is_slow_again_and_again)
+{
+	struct talk t = talk__open(b, &web, 0);
+
+	teach_unknown(&t, 60);
+	for (unsigned i = 0; i < 3; i++) {
+		talk__client(&t, 5000 + i * 9000, NULL, 40);
+		talk__server(&t, 12000 + i * 9000, NULL, 60);
+	}
+	talk__close(&t, 40000);
+	bed__end(b);
+	cr_expect_eq(only("app.slow")->severity, TL_WARNING);
 }
 
 Test(app, idle_connections_of_a_pool_are_not_slow)

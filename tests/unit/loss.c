@@ -132,6 +132,32 @@ Test(loss, sent_by_the_client_and_lost_before_the_tap_is_on_its_side)
 	expect_place(run(&(struct plan){ CLIENT, 1000, 40, true, 1 }), "before_tap", "client");
 }
 
+/* Within a second one connection loses behind the tap and another before it: each is named. */
+Test(loss, each_place_names_its_own_connection)
+{
+	struct talk t = talk__open(b, &pair, 0), u;
+	struct bed_pair other = pair;
+	unsigned seen = 0;
+
+	other.client_port = (uint16_t)(pair.client_port + 1);
+	u = talk__open(b, &other, 20);
+	transfer(&u, &(struct plan){ SERVER, 30, 20, true, 1 },
+		 transfer(&t, &(struct plan){ SERVER, 30, 20, false, 1 }, 100));
+	bed__end(b);
+	for (uint32_t i = 0; i < b->finding_count; i++) {
+		const struct tl_finding *f = &b->finding[i];
+		bool before;
+
+		if (strcmp(f->kind, "tcp.loss"))
+			continue;
+		before = !strcmp(bed__detail_string(f, "where"), "before_tap");
+		cr_expect_eq(f->subject.client.port,
+			     before ? other.client_port : pair.client_port);
+		seen++;
+	}
+	cr_expect_eq(seen, 2);
+}
+
 Test(loss, none_is_nothing)
 {
 	cr_expect_null(run(&(struct plan){ SERVER, 1000, 0, false, 0 }));
