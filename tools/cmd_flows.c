@@ -23,12 +23,14 @@ struct flows_options {
 	struct run_options run; /* first: the groups' tables point into it */
 	bool csv;
 	bool json;
-	unsigned int records; /* enum wanted */
+	const char *collector; /* --ipfix */
+	unsigned int records;  /* enum wanted */
 	uint64_t active_ns;
 };
 
 struct flows_output {
 	int (*write)(const struct tl_flow_record *record, FILE *out);
+	struct tl_ipfix *ipfix; /* instead of `write`; NULL: not so */
 	int (*write_stats)(const struct tl_census_report *report, const char *interface, FILE *out);
 	FILE *stats_out;
 	bool silent; /* no end records */
@@ -74,6 +76,8 @@ static const struct option_spec flow_specs[] = {
 	  offsetof(struct flows_options, json), NULL },
 	{ 0, "csv", OPTION_FLAG, NULL, "comma-separated values with a header line",
 	  offsetof(struct flows_options, csv), NULL },
+	{ 0, "ipfix", OPTION_STRING, "HOST:PORT", "to an IPFIX collector over UDP, instead of text",
+	  offsetof(struct flows_options, collector), NULL },
 	{ 0, "records", OPTION_CALL, "LIST", "which: end, start, active, stats (end,stats)", 0,
 	  parse_records },
 	{ 0, "active-timeout", OPTION_TIME, "TIME", "an active record each so much of a flow (60s)",
@@ -102,10 +106,11 @@ static void write_record(struct flows_output *output, struct tl_flow_record *rec
 	if (__atomic_load_n(&output->error, __ATOMIC_RELAXED))
 		return;
 	record->interface = interface ? interface->name : NULL;
-	err = output->write(record, stdout);
+	err = output->ipfix ? tl_ipfix__write(output->ipfix, record)
+			    : output->write(record, stdout);
 	if (!err)
 		return;
-	if (errno == EPIPE)
+	if (!output->ipfix && errno == EPIPE)
 		err = -EPIPE;
 	/* Nobody reads on, or the disk is full: the first worker to see it ends the run. */
 	if (__atomic_compare_exchange_n(&output->error, &expected, err, false, __ATOMIC_RELAXED,
@@ -158,14 +163,32 @@ static void on_finished(void *ctx, struct tl_engine *engine)
 
 static int help(const struct option_table *table)
 {
-	printf("Usage: tapline flows -i IF [-i IF ...] | -r FILE [FILE ...]  [--json|--csv]"
-	       " [OPTIONS] [FILTER]\n\n"
+	printf("Usage: tapline flows -i IF [-i IF ...] | -r FILE [FILE ...]  [--json|--csv|--ipfix "
+	       "HOST:PORT]\n"
+	       "                     [OPTIONS] [FILTER]\n\n"
 	       "Prints a record for each flow when it ends: both directions' packets and bytes,\n"
 	       "times, TCP state and flags, round trips, application, and why the record was\n"
 	       "closed. The client stands first. A record about the whole link closes: who sends\n"
 	       "most, how many addresses, how sizes and round trips are spread.\n");
 	options__print_help(table, stdout);
 	return EXIT_DONE;
+}
+
+/* Called with what the session came to; what was not sent makes it fail. */
+static int close_ipfix(const struct flows_options *options, struct tl_ipfix *ipfix, int status)
+{
+	uint64_t messages, failed;
+	int err;
+
+	if (!ipfix)
+		return status;
+	err = tl_ipfix__finish(ipfix, &messages, &failed);
+	tl_ipfix__destroy(ipfix);
+	if (!err)
+		return status;
+	return complain(EXIT_FAILED, "--ipfix %s: %s (%llu of %llu messages were not taken)",
+			options->collector, strerror(-err), (unsigned long long)failed,
+			(unsigned long long)messages);
 }
 
 static int run(const struct flows_options *options)
@@ -190,11 +213,19 @@ static int run(const struct flows_options *options)
 		.on_finished = on_finished,
 		.flow_ctx = &output,
 	};
-	int status;
+	struct tl_error error = { "" };
+	int status, err = 0;
 
+	if (options->collector)
+		err = tl_ipfix__create(options->collector, options->run.files.count > 0, &error,
+				       &output.ipfix);
+	if (err)
+		return complain(err == -EINVAL ? EXIT_BAD_CALL : EXIT_FAILED, "%s",
+				error.what[0] ? error.what : strerror(-err));
 	if (options->csv)
 		output.error = tl_flow_record__write_csv_header(stdout);
 	status = session__run(&session);
+	status = close_ipfix(options, output.ipfix, status);
 	if (!output.error && fflush(stdout))
 		output.error = errno == EPIPE ? -EPIPE : -EIO;
 	/* A reader that has gone (`| head`) has had what it wanted. */
@@ -222,8 +253,11 @@ int cmd_flows(int argc, char **argv)
 		return help(&table);
 	if (err || run_options__finish(&options.run, &line, &error))
 		status = complain(EXIT_BAD_CALL, "%s", error.what);
-	else if (options.csv && options.json)
-		status = complain(EXIT_BAD_CALL, "--json and --csv do not go together");
+	else if (options.csv + options.json + !!options.collector > 1)
+		status = complain(EXIT_BAD_CALL, "--json, --csv and --ipfix do not go together");
+	else if (options.collector && options.records & WANT_START)
+		status = complain(EXIT_BAD_CALL,
+				  "IPFIX has no start records: --records end,active with --ipfix");
 	else if (options.active_ns && !(options.records & WANT_ACTIVE))
 		status = complain(EXIT_BAD_CALL,
 				  "--active-timeout needs active records: --records end,active");

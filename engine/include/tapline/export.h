@@ -88,6 +88,24 @@ int tl_flow_record__write_text(const struct tl_flow_record *record, FILE *out);
 int tl_flow_record__write_csv_header(FILE *out);
 int tl_flow_record__write_csv(const struct tl_flow_record *record, FILE *out);
 
+struct tl_ipfix;
+
+/*
+ * Flow records to an IPFIX collector over UDP, both directions in one record (RFC 5103).
+ * `collector`: "HOST:PORT", or "HOST" for port 4739; `pace` lets it wait for the collector to take
+ * what was sent, for a source that can wait. 0; -EINVAL: no such form; other -errno, in words.
+ */
+int tl_ipfix__create(const char *collector, bool pace, struct tl_error *ret_error,
+		     struct tl_ipfix **ret_ipfix);
+/*
+ * Any thread. Active and end records; counters of each are those since the record before, as
+ * collectors add them up. 0 or -ENOMEM; what the network refuses is counted.
+ */
+int tl_ipfix__write(struct tl_ipfix *ipfix, const struct tl_flow_record *record);
+/* Sends what is left: 0, or the first error of sending; both counts are set. */
+int tl_ipfix__finish(struct tl_ipfix *ipfix, uint64_t *ret_messages, uint64_t *ret_failed);
+void tl_ipfix__destroy(struct tl_ipfix *ipfix);
+
 /* --- the link as a whole ------------------------------------------------------------------ */
 
 /* {"type":"stats",…}; `interface`: names, or NULL. */
