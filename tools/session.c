@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <net/if.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,6 +254,13 @@ static int write_summary(struct session *session)
 		   : EXIT_DONE;
 }
 
+static bool has_no_reader(FILE *file)
+{
+	struct pollfd end = { .fd = fileno(file), .events = POLLOUT };
+
+	return poll(&end, 1, 0) == 1 && end.revents & POLLERR;
+}
+
 static int finish(struct session *session, int run_error, const struct tl_error *error)
 {
 	const struct run_options *o = session->opts->options;
@@ -264,11 +272,12 @@ static int finish(struct session *session, int run_error, const struct tl_error 
 		session->opts->on_finished(session->opts->flow_ctx, session->engine);
 	if (session->writer) {
 		worst = tl_finding_writer__finish(session->writer);
-		if (fflush(session->opts->findings) || worst < -1)
+		/* A reader that has gone (`| head`) has had what it wanted. */
+		if ((fflush(session->opts->findings) || worst < -1) &&
+		    !has_no_reader(session->opts->findings))
 			status = complain(EXIT_FAILED, "findings could not be written: %s",
 					  strerror(worst < -1 ? -worst : errno));
 	}
-	/* A reader that has gone (`| head`) has had what it wanted. */
 	if (run_error && run_error != -EPIPE)
 		status = complain(EXIT_FAILED, "%s", error->what);
 	if (write_summary(session))
