@@ -205,16 +205,14 @@ void tl_findings__commit(struct tl_findings *findings, struct tl_finding *findin
 		finding->last_ns = finding->first_ns;
 		finding->first_ns = first_ns;
 	}
-	if (e->is_committed) {
-		LIST_REMOVE(&findings->quiet, quiet, e);
-		/* An older packet told of late does not shorten the quiet time. */
-		if (at_ns > e->at_ns)
-			e->at_ns = at_ns;
-	} else {
+	/* An older packet told of late does not shorten the quiet time: it keeps its place. */
+	if (!e->is_committed || at_ns > e->at_ns) {
+		if (e->is_committed)
+			LIST_REMOVE(&findings->quiet, quiet, e);
+		e->is_committed = true;
 		e->at_ns = at_ns;
+		quiet_insert(findings, e);
 	}
-	e->is_committed = true;
-	quiet_insert(findings, e);
 	mark_dirty(findings, e);
 }
 

@@ -56,7 +56,9 @@ struct drive {
 	size_t stride;
 	uint64_t next_tick_ns, now_ns;
 	uint64_t packets, observations, findings;
-	uint64_t longest_ns; /* CPU time of the slowest batch, with its ticks and ends of flows */
+	/* CPU time of the slowest: pass over packets, end of flows at a tick, worker's and judge's
+	 * tick. */
+	uint64_t pass_ns, expire_ns, tick_ns, judge_ns;
 	struct tl_run_totals totals;
 
 	struct tl_packet packet[DRIVE_BATCH];
@@ -91,6 +93,16 @@ static inline uint64_t drive__cpu_ns(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* The time since *at, which becomes now, may be the longest. */
+static inline void drive__clock(uint64_t *at, uint64_t *longest_ns)
+{
+	uint64_t now = drive__cpu_ns();
+
+	if (now - *at > *longest_ns)
+		*longest_ns = now - *at;
+	*at = now;
 }
 
 /* --- what comes out -------------------------------------------------------------------------- */
@@ -301,14 +313,18 @@ static inline struct drive *drive__start(const struct drive_opts *opts)
 
 static inline void drive__tick(struct drive *d, uint64_t now_ns)
 {
-	uint64_t tick = now_ns - now_ns % TL_TICK_NS;
+	uint64_t tick = now_ns - now_ns % TL_TICK_NS, at;
 
 	if (now_ns < d->next_tick_ns)
 		return;
+	at = drive__cpu_ns();
 	while (tl_flow_table__expire(d->table, tick, UINT32_MAX))
 		;
+	drive__clock(&at, &d->expire_ns);
 	tl_analysis.worker_tick(d->worker, tick);
+	drive__clock(&at, &d->tick_ns);
 	tl_analysis.judge_tick(d->judge, tick, &d->totals);
+	drive__clock(&at, &d->judge_ns);
 	d->next_tick_ns = tick + TL_TICK_NS;
 }
 
@@ -337,6 +353,8 @@ static inline void drive__analyze(struct drive *d, uint32_t from, uint32_t n)
 
 static inline void drive__batch(struct drive *d)
 {
+	uint64_t at = drive__cpu_ns();
+
 	for (uint32_t i = 0; i < d->n; i++) {
 		tl_decode(&d->packet[i], &d->layers[i]);
 		d->lookup[i] =
@@ -352,20 +370,18 @@ static inline void drive__batch(struct drive *d)
 		while (from + n < d->n && d->packet[from + n].ts_ns < d->next_tick_ns)
 			n++;
 		drive__analyze(d, from, n);
+		drive__clock(&at, &d->pass_ns);
 		from += n;
-		if (from < d->n)
+		if (from < d->n) {
 			drive__tick(d, d->packet[from].ts_ns);
+			at = drive__cpu_ns();
+		}
 	}
 }
 
 static inline void drive__flush(struct drive *d)
 {
-	uint64_t ns = drive__cpu_ns();
-
 	drive__batch(d);
-	ns = drive__cpu_ns() - ns;
-	if (ns > d->longest_ns)
-		d->longest_ns = ns;
 	for (uint32_t i = 0; i < d->n && DRIVE_OWN_MEMORY; i++)
 		free((void *)(uintptr_t)d->packet[i].data);
 	d->n = d->arena_used = 0;
@@ -410,15 +426,18 @@ static inline void drive__close_writers(struct drive *d)
 	free(d->flow_text);
 }
 
-/* The end of the capture; nothing of `d` is left. */
-static inline void drive__end(struct drive *d)
+/* The end of the capture; nothing of `d` is left. How many findings there were. */
+static inline uint64_t drive__end(struct drive *d)
 {
+	uint64_t findings;
+
 	drive__flush(d);
 	if (d->next_tick_ns)
 		drive__tick(d, d->now_ns);
 	tl_flow_table__drain(d->table);
 	tl_analysis.worker_finish(d->worker, d->now_ns);
 	tl_analysis.judge_finish(d->judge, d->now_ns, &d->totals);
+	findings = d->findings;
 	drive__close_writers(d);
 	tl_analysis.worker_destroy(d->worker);
 	tl_analysis.judge_destroy(d->judge);
@@ -426,6 +445,7 @@ static inline void drive__end(struct drive *d)
 	free(d->slab);
 	free(d->arena);
 	free(d);
+	return findings;
 }
 
 #endif
