@@ -202,8 +202,9 @@ uint32_t merge__take(struct merge *merge, uint32_t max, struct tl_packet *ret_pa
 	uint32_t n = 0;
 
 	if (merge->count == 1) {
-		memset(ret_inputs, 0, max);
-		return take_alone(merge, max, ret_packets);
+		n = take_alone(merge, max, ret_packets);
+		memset(ret_inputs, 0, n);
+		return n;
 	}
 	bound = bound_of(merge);
 	while (n < max) {

@@ -257,7 +257,7 @@ static uint32_t comment_bytes(const struct tl_packet *packet)
 	return packet->comment ? (uint32_t)strnlen(packet->comment, UINT16_MAX) : 0;
 }
 
-static uint32_t options_bytes(const struct tl_packet *packet, uint64_t lost)
+uint32_t tl_block__options_bytes(const struct tl_packet *packet, uint64_t lost)
 {
 	uint32_t comment = comment_bytes(packet);
 	uint32_t bytes = 0;
@@ -269,15 +269,6 @@ static uint32_t options_bytes(const struct tl_packet *packet, uint64_t lost)
 	if (lost)
 		bytes += 12;
 	return bytes ? bytes + 4 : 0;
-}
-
-uint64_t tl_block__packet_bytes(const struct tl_packet *packet, uint64_t lost)
-{
-	uint64_t bytes = 32 + (((uint64_t)packet->caplen + 3) & ~3ull);
-
-	if (__builtin_expect(lost || packet->comment || packet->flags & TL_PACKET_OUTGOING, 0))
-		bytes += options_bytes(packet, lost);
-	return bytes;
 }
 
 static uint8_t *packet_option(uint8_t *at, uint32_t code, const void *value, uint32_t bytes)

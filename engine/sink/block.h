@@ -65,8 +65,18 @@ uint32_t tl_block__padding_bytes(uint64_t end, uint32_t align);
  */
 void tl_block__padding(uint8_t *at, uint32_t bytes, bool has_interface, uint64_t now_ns);
 
+uint32_t tl_block__options_bytes(const struct tl_packet *packet, uint64_t lost);
+
 /* Length of the packet's block; `lost`: packets missed just before it, 0 for no such option. */
-uint64_t tl_block__packet_bytes(const struct tl_packet *packet, uint64_t lost);
+static inline uint64_t tl_block__packet_bytes(const struct tl_packet *packet, uint64_t lost)
+{
+	uint64_t bytes = 32 + (((uint64_t)packet->caplen + 3) & ~3ull);
+
+	if (__builtin_expect(lost || packet->comment || packet->flags & TL_PACKET_OUTGOING, 0))
+		bytes += tl_block__options_bytes(packet, lost);
+	return bytes;
+}
+
 /* Encodes it at `at`, `bytes` being what __packet_bytes said. */
 void tl_block__packet(uint8_t *at, uint32_t bytes, const struct tl_packet *packet, uint64_t lost);
 

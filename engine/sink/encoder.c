@@ -7,9 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#define NS_PER_S     1000000000ull
-#define PADDING_ROOM (TL_BLOCK_PAGE + TL_BLOCK_PADDING_MIN)
-#define WAIT_NS	     200000
+#define NS_PER_S 1000000000ull
+#define WAIT_NS	 200000
 
 uint64_t tl_encoder__monotonic_ns(void)
 {
@@ -60,28 +59,13 @@ static void begin_buffer(struct tl_encoder *e)
 	e->packets = 0;
 }
 
-static bool fits(const struct tl_encoder *e, uint64_t bytes, bool last)
+uint8_t *tl_encoder__room_elsewhere(struct tl_encoder *e, uint64_t bytes, bool last)
 {
-	uint32_t kept = PADDING_ROOM + (last ? 0 : e->reserve);
-
-	return e->used + bytes + kept <= e->writer->disk.buffer_bytes;
-}
-
-uint8_t *tl_encoder__room(struct tl_encoder *e, uint64_t bytes, bool last)
-{
-	if (__builtin_expect(e->data && !fits(e, bytes, last), 0))
+	if (e->data)
 		tl_encoder__submit(e);
-	if (__builtin_expect(!e->data, 0))
+	if (!e->data)
 		begin_buffer(e);
-	return e->data && fits(e, bytes, last) ? e->data + e->used : NULL;
-}
-
-void tl_encoder__commit(struct tl_encoder *e, uint32_t bytes, uint32_t packets)
-{
-	e->used += bytes;
-	e->packets += packets;
-	if (!e->since_ns)
-		e->since_ns = tl_encoder__monotonic_ns();
+	return e->data && tl_encoder__fits(e, bytes, last) ? e->data + e->used : NULL;
 }
 
 bool tl_encoder__append(struct tl_encoder *e, const struct tl_block *block, bool last)

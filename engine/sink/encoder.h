@@ -50,12 +50,38 @@ struct tl_encoder {
 int tl_encoder__init(struct tl_encoder *encoder, struct tl_writer *writer);
 void tl_encoder__fini(struct tl_encoder *encoder);
 
+/* In another buffer, if there is one: see __room. */
+uint8_t *tl_encoder__room_elsewhere(struct tl_encoder *encoder, uint64_t bytes, bool last);
+uint64_t tl_encoder__monotonic_ns(void);
+
+/* Besides the statistics, the padding up to the next page must find room behind the packets. */
+#define TL_ENCODER_PADDING_ROOM (TL_BLOCK_PAGE + TL_BLOCK_PADDING_MIN)
+
+static inline bool tl_encoder__fits(const struct tl_encoder *encoder, uint64_t bytes, bool last)
+{
+	uint32_t kept = TL_ENCODER_PADDING_ROOM + (last ? 0 : encoder->reserve);
+
+	return encoder->used + bytes + kept <= encoder->writer->disk.buffer_bytes;
+}
+
 /*
  * Room for one block of `bytes`, or NULL when no buffer is free or it fits in none. `last`: may
  * use the reserve. Nothing is in the file until __commit.
  */
-uint8_t *tl_encoder__room(struct tl_encoder *encoder, uint64_t bytes, bool last);
-void tl_encoder__commit(struct tl_encoder *encoder, uint32_t bytes, uint32_t packets);
+static inline uint8_t *tl_encoder__room(struct tl_encoder *encoder, uint64_t bytes, bool last)
+{
+	if (__builtin_expect(encoder->data && tl_encoder__fits(encoder, bytes, last), 1))
+		return encoder->data + encoder->used;
+	return tl_encoder__room_elsewhere(encoder, bytes, last);
+}
+
+static inline void tl_encoder__commit(struct tl_encoder *encoder, uint32_t bytes, uint32_t packets)
+{
+	encoder->used += bytes;
+	encoder->packets += packets;
+	if (__builtin_expect(!encoder->since_ns, 0))
+		encoder->since_ns = tl_encoder__monotonic_ns();
+}
 
 /* Copies a block in. False: no room, as above. */
 bool tl_encoder__append(struct tl_encoder *encoder, const struct tl_block *block, bool last);
@@ -74,7 +100,5 @@ static inline uint64_t tl_encoder__file_bytes(const struct tl_encoder *encoder)
 {
 	return encoder->offset + (encoder->data ? encoder->used : encoder->carry);
 }
-
-uint64_t tl_encoder__monotonic_ns(void);
 
 #endif

@@ -73,6 +73,7 @@ struct tl_recorder {
 	uint64_t stop_bytes, stop_packets, stop_files;
 	uint64_t taken;
 	uint64_t closed_bytes;
+	bool is_limited; /* some limit is set: each packet may be the one that reaches it */
 	bool stopped;
 	char io[160];
 
@@ -385,6 +386,10 @@ static bool take_or_stop(struct tl_recorder *r, struct tl_packet *packet)
 	bool by_time;
 
 	advance_clock(r, packet->ts_ns);
+	if (!r->is_limited) {
+		take(r, packet);
+		return true;
+	}
 	if (packet->ts_ns >= r->stop_ns) {
 		r->stopped = true;
 		return false;
@@ -498,6 +503,11 @@ static int copy_opts(struct tl_recorder *r, const struct tl_recorder_opts *opts)
 	return err;
 }
 
+static bool is_set(const struct tl_recorder_limits *limits)
+{
+	return limits->bytes || limits->packets || limits->duration_ns || limits->files;
+}
+
 static void set_limits(struct tl_recorder *r)
 {
 	const struct tl_recorder_limits *stop = &r->opts.stop;
@@ -511,6 +521,7 @@ static void set_limits(struct tl_recorder *r)
 	r->stop_ns = UINT64_MAX;
 	r->next_rotation_ns = UINT64_MAX;
 	r->next_statistics_ns = UINT64_MAX;
+	r->is_limited = is_set(stop) || is_set(&r->opts.rotate);
 }
 
 static int start(struct tl_recorder *r, struct tl_error *ret_error)

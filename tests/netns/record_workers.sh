@@ -10,7 +10,7 @@ for backend in $BACKENDS; do
 	capture_start -i span0 -w "$WORK/a.pcapng" --summary "$WORK/a.json" \
 		--backend "$backend" --workers 2
 	[ "$(nice)" != 0 ] || is "$backend: what takes packets and writes them comes before other work" \
-		"$(ps -L -o comm=,ni= -p "$CAPTURE_PID" | awk '/worker|merger|writer/ && $2 == -10' | wc -l)" 4
+		"$(ps -L -o comm=,ni= -p "$CAPTURE_PID" | awk '/worker|merger|writer/ && $2 == -5' | wc -l)" 4
 	generate 0 -n "$FRAMES" -r "$RATE" -s 60-1514 --flows 500 --both
 	capture_stop
 	is "$backend: exit code" "$CAPTURE_RC" 0
