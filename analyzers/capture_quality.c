@@ -19,6 +19,7 @@
 
 #include "core/analyzer_impl.h"
 #include "core/facts.h"
+#include "core/text.h"
 #include "tapline/engine.h"
 
 #define EVIDENCE_EACH	   4u
@@ -405,11 +406,11 @@ static void say_what_cannot_be_judged(struct tl_capture_quality *q, const struct
 	if (q->one_way_share > ONE_WAY_SHARE)
 		say(q, "round-trip times, loss, missing answers: only one direction is mirrored");
 	else if (q->one_way_flows)
-		say(q, "%" PRIu64 " TCP flows, in part: only one direction of them is mirrored",
-		    q->one_way_flows);
+		say(q, "%" PRIu64 " TCP flow%s, in part: only one direction is mirrored",
+		    q->one_way_flows, tl_text__plural(q->one_way_flows));
 	if (q->midstream_flows)
-		say(q, "window sizes of %" PRIu64 " TCP flows: they began before the capture",
-		    q->midstream_flows);
+		say(q, "window sizes of %" PRIu64 " TCP flow%s that began before the capture",
+		    q->midstream_flows, tl_text__plural(q->midstream_flows));
 	if (drops)
 		say(q, "what was in the %" PRIu64 " packets that this capture dropped", drops);
 	if (q->missed_bytes)

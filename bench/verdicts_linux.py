@@ -61,8 +61,9 @@ def read_findings(path):
     with open(path, encoding="utf-8") as file:
         for record in map(json.loads, file):
             if record.get("kind") == "tcp.loss":
-                for name in ("lost_segments", "spurious", "rto", "fast", "tlp"):
-                    sums[name] += record["details"][name]
+                sums["lost"] += record["details"]["lost_segments"]
+                # those have no place: the findings of both sides tell the same ones
+                sums["spurious"] = max(sums["spurious"], record["details"]["spurious"])
     return sums
 
 
@@ -89,7 +90,7 @@ def row(name, folder):
           f"{percent(both, count(('reordered',)))} / {percent(both, count(None, ('reordered',)))} | "
           f"{triggers['rto']}, {triggers['fast']}, {triggers['tlp']} | "
           f"{', '.join(map(str, read_kernel(folder + '/nstat')))} | "
-          f"{told['lost_segments']} / {count(AGAIN[:2])} | "
+          f"{told['lost']} / {count(AGAIN[:2])} | "
           f"{told['spurious']} / {count(('spurious',))} |", flush=True)
     with open(folder + "/table", "w", encoding="ascii") as file:
         for (true, verdict), n in sorted(table.items()):

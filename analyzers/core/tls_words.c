@@ -329,8 +329,9 @@ static void write_expired(const struct tls_group *g, struct tl_finding *f)
 	f->severity = g->refused ? TL_ERROR : TL_WARNING;
 	f->confidence = 0.97;
 	if (g->flows > g->refused)
-		tl_finding__counter_evidence(f, 0, f->last_ns, "%llu clients went on with it",
-					     (unsigned long long)(g->flows - g->refused));
+		tl_finding__counter_evidence(f, 0, f->last_ns, "%llu client%s went on with it",
+					     (unsigned long long)(g->flows - g->refused),
+					     tl_text__plural(g->flows - g->refused));
 }
 
 /* --- what all have

@@ -86,8 +86,9 @@ static void put_path(FILE *out, const struct tl_subject *subject, const char *in
 	for (uint8_t i = 0; i < subject->vlan_count && i < TL_VLAN_MAX; i++)
 		fprintf(out, "%s%u", i ? "." : ", VLAN ", subject->vlan[i] & 0xfffu);
 	if (subject->tunnel_type != TL_TUNNEL_NONE)
-		fprintf(out, ", in %s %u", tl_format__tunnel(subject->tunnel_type),
-			subject->tunnel_id);
+		fprintf(out, ", in %s", tl_format__tunnel(subject->tunnel_type));
+	if (subject->tunnel_id)
+		fprintf(out, " %u", subject->tunnel_id);
 }
 
 static void put_who(FILE *out, const struct tl_subject *subject, const char *interface)

@@ -216,6 +216,6 @@ Test(quality, midstream_flows_leave_their_windows_unknown)
 	bed__from_server(b, &p, 10, BED_ACK(5001, 1101));
 	bed__end(b);
 	cr_expect_eq(b->quality.midstream_flows, 1);
-	cr_expect(cannot_judge(b, "they began before the capture"));
+	cr_expect(cannot_judge(b, "that began before the capture"));
 	bed__free(b);
 }
