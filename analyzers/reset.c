@@ -18,19 +18,13 @@
  * Invariants: copies never count. What is told depends on packets alone. Everything has a cap; what
  * is over is counted.
  */
-#include "core/reset.h"
+#include "core/reset_state.h"
 #include "tapline/cursor.h"
 
-#define TLS_ALERT	     21
-#define TLS_HEADER_BYTES     5
-#define TLS_ALERT_BYTES	     7u
-#define TLS_ALERT_BYTES_MOST 64u /* encrypted */
 /* Up to here it is a Finished with its change_cipher_spec, an alert in disguise, HTTP/2's SETTINGS,
  * WINDOW_UPDATE, GOAWAY: nothing that waits for an answer. */
 #define TLS_SMALL_BYTES 96u
 
-#define CUTS_MAX       4096u
-#define SERVICES       2048u /* a power of two */
 #define REPORTS_EACH_S 4000u
 #define GOES_ON_NS     (5 * TL_NS_PER_MS) /* the mirror may mix up what is closer */
 #define BOTH_NS	       (100 * TL_NS_PER_MS)
@@ -39,76 +33,6 @@
 #define LAST_WORD_MOST 1460u
 #define FRESH_NS       (1 * TL_NS_PER_SEC) /* a RST this soon answers the data before it */
 #define LONG_IDLE_NS   (10 * TL_NS_PER_SEC)
-
-/* What is known of one side of a flow. */
-struct side {
-	uint64_t data_ns, data_frame;
-	uint32_t data_seq, data_bytes, data_ack; /* of the latest */
-	uint32_t min_rtt_us;			 /* from the tap to it and back */
-	uint32_t flight;			 /* bytes sent and not ACKed */
-	struct reset_identity identity;
-};
-
-enum flow_flag {
-	SAW_SYN = 1u << 0,
-	SAW_SYNACK = 1u << 1,
-	ESTABLISHED = 1u << 2,
-	SAW_FIN = 1u << 3,
-	END_TOLD = 1u << 4, /* the server's, to its service */
-	DOWN_TOLD = 1u << 5,
-	HALF_OPEN = 1u << 6, /* the server repeats its SYN-ACK: connect.queue_overflow's */
-	SAW_ALERT = 1u << 7, /* of TLS: its sender closes, as with a FIN */
-};
-
-struct flow_state {
-	struct side side[2];
-	uint64_t gap_ns; /* without data, before the last data */
-	uint32_t cut;	 /* index + 1 */
-	uint8_t flags;
-	uint8_t speaker; /* who sent data last: side + 1; 0: nobody */
-	uint8_t synacks;
-};
-
-struct cut {
-	uint32_t next_free; /* index + 1 */
-	uint8_t side;
-	bool to_syn, had_fin, established;
-	bool tried_again; /* the client repeated its SYN after the RST */
-	bool is_parting;  /* the client's, of TLS: see is_parting() */
-	uint8_t speaker;  /* as in the flow, when the RST came */
-	struct reset_report report;
-};
-
-struct service {
-	struct reset_service s;
-	bool is_dirty;
-};
-
-struct worker {
-	struct tl_analyzer_worker out;
-	uint64_t now_ns;
-	uint64_t second;
-	uint32_t reports;
-	uint32_t cuts_used, cut_free;
-	uint32_t dirty;
-	uint64_t withheld;
-	struct reset_services pack;
-	struct cut cut[CUTS_MAX];
-	struct service service[SERVICES];
-};
-
-/* One packet on its way through. */
-struct step {
-	struct worker *w;
-	struct flow_state *fs;
-	const struct tl_flow *flow;
-	const struct tl_packet *packet;
-	const struct tl_layers *layers;
-	const struct tl_segment *segment;
-	uint64_t now_ns;
-	uint8_t side;
-	bool from_client;
-};
 
 /* --- services -------------------------------------------------------------------------------- */
 
@@ -234,18 +158,14 @@ static void learn(const struct step *s)
 	peer->flight -= acked < peer->flight ? acked : peer->flight;
 }
 
-/* A record of its own, in the clear or not (RFC 5246, section 7.2); TLS 1.3 disguises it later on.
- */
-static bool is_alert(const struct step *s)
+/* The client takes a connection for open that the server closed, and asks. */
+static bool is_question(const struct step *s)
 {
-	uint32_t bytes = s->layers->payload_bytes;
-	struct tl_cursor c = tl_cursor__init(s->packet->data, s->packet->caplen);
+	uint32_t least = s->flow->app == TL_APP_TLS ? TLS_SMALL_BYTES : 0;
 
-	if (s->flow->app != TL_APP_TLS || bytes < TLS_ALERT_BYTES || bytes > TLS_ALERT_BYTES_MOST)
-		return false;
-	tl_cursor__skip(&c, s->layers->payload_offset);
-	return tl_cursor__u8(&c) == TLS_ALERT && tl_cursor__u8(&c) == 3 && tl_cursor__u8(&c) <= 4 &&
-	       tl_cursor__be16(&c) == bytes - TLS_HEADER_BYTES;
+	return s->from_client && s->layers->payload_bytes > least &&
+	       !(s->layers->tcp_flags & TL_TCP_FIN) &&
+	       !reset_parting__is_goodbye(s->packet, s->layers);
 }
 
 static void learn_data(const struct step *s)
@@ -258,15 +178,18 @@ static void learn_data(const struct step *s)
 		before = side->data_ns;
 	if (!s->from_client && fs->speaker == s->flow->client + 1u && fs->flags & ESTABLISHED)
 		service_of(s)->answer_ns = s->now_ns;
-	fs->gap_ns = before ? tl_span_ns(before, s->now_ns) : 0;
+	if (!fs->fin)
+		fs->gap_ns = before ? tl_span_ns(before, s->now_ns) : 0;
 	fs->speaker = (uint8_t)(s->side + 1);
 	side->data_ns = s->now_ns;
 	side->data_frame = s->packet->frame;
 	side->data_seq = s->layers->seq;
 	side->data_bytes = s->layers->payload_bytes;
 	side->data_ack = s->layers->ack;
-	if (is_alert(s))
+	if (s->flow->app == TL_APP_TLS && reset_parting__is_alert(s->packet, s->layers))
 		fs->flags |= SAW_ALERT;
+	if (fs->fin == FIN_AFTER_IDLE && is_question(s))
+		fs->fin = FIN_UNNOTICED;
 }
 
 /* It ACKs more than it had when it spoke last: its peer spoke since, though it was not seen. */
@@ -346,6 +269,15 @@ static void prove_data(const struct step *s, struct reset_report *r)
 		};
 }
 
+/* The server aborts: a FIN after idle time, and the RST right behind it. */
+static bool is_with_fin(const struct step *s)
+{
+	const struct side *server = &s->fs->side[!s->flow->client];
+
+	return s->fs->fin == FIN_AFTER_IDLE &&
+	       tl_span_ns(server->data_ns, s->now_ns) < s->fs->gap_ns + GOES_ON_NS;
+}
+
 static void judge_time(const struct step *s, struct reset_report *r)
 {
 	const struct flow_state *fs = s->fs;
@@ -354,7 +286,11 @@ static void judge_time(const struct step *s, struct reset_report *r)
 
 	r->phase = RESET_IN_TRANSFER;
 	r->idle_ns = since;
-	if (fs->flags & SAW_FIN) {
+	if (!s->from_client && (fs->fin == FIN_UNNOTICED || is_with_fin(s))) {
+		r->phase = RESET_IN_IDLE;
+		r->idle_ns = fs->gap_ns;
+		r->flags |= RESET_BY_FIN;
+	} else if (fs->flags & SAW_FIN) {
 		r->phase = RESET_IN_CLOSING;
 	} else if (!last) {
 		r->phase = RESET_IN_HANDSHAKE;
@@ -440,7 +376,8 @@ static void first_rst(const struct step *s)
 	r->usual_ttl = side->identity.ttl_count ? side->identity.ttl[0] : 0;
 	r->doubts = doubts_of(s);
 	judge_time(s, r);
-	if (is_pending(s))
+	c->had_fin &= !(r->flags & RESET_BY_FIN);
+	if (is_pending(s) && !(r->flags & RESET_BY_FIN))
 		r->flags |= RESET_PENDING;
 	if (side->flight || (peer->flight && fs->speaker != s->side + 1u && !acks_all(s)))
 		r->flags |= RESET_IN_FLIGHT;
@@ -589,6 +526,21 @@ static void on_syn(const struct step *s)
 		count_down(s);
 }
 
+static void on_fin(const struct step *s)
+{
+	struct flow_state *fs = s->fs;
+	const struct side *server = &fs->side[!s->flow->client];
+
+	if (!s->from_client)
+		count_end(s);
+	if (!s->from_client && !(fs->flags & SAW_FIN) && fs->speaker == s->side + 1u &&
+	    !s->segment->new_bytes && tl_span_ns(server->data_ns, s->now_ns) >= RESET_IDLE_NS) {
+		fs->fin = FIN_AFTER_IDLE;
+		fs->gap_ns = tl_span_ns(server->data_ns, s->now_ns);
+	}
+	fs->flags |= SAW_FIN;
+}
+
 static void on_tcp(const struct step *s)
 {
 	struct flow_state *fs = s->fs;
@@ -617,9 +569,7 @@ static void on_tcp(const struct step *s)
 	else if (s->segment->acked_bytes && !s->layers->payload_bytes)
 		learn_unseen(s);
 	if (flags & TL_TCP_FIN) {
-		if (!s->from_client)
-			count_end(s);
-		fs->flags |= SAW_FIN;
+		on_fin(s);
 	}
 }
 

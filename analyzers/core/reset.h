@@ -55,6 +55,7 @@ enum reset_flag {
 	RESET_IGNORED = 1u << 3,    /* the connection went on after it */
 	RESET_UNREAD = 1u << 4,	    /* both sides were sending: a close with unread data */
 	RESET_AFTER_IDLE = 1u << 5, /* it answers the first data after an idle time */
+	RESET_BY_FIN = 1u << 6,	    /* … after the server's FIN: a timer, or nothing */
 };
 
 #define RESET_PROOFS 3 /* the last data, the RST, a second RST */
@@ -120,6 +121,14 @@ uint32_t reset_identity__doubts(const struct reset_identity *id, const struct tl
 				const struct tl_layers *layers);
 /* From 2 on the RST is taken for another's. */
 unsigned reset_identity__weigh(uint32_t doubts);
+
+/* --- last words (core/reset_parting.c) ------------------------------------------------------- */
+
+/* Is the payload a TLS alert, a record of its own, in the clear or not (RFC 5246, section 7.2)? TLS
+ * 1.3 disguises it later on. */
+bool reset_parting__is_alert(const struct tl_packet *packet, const struct tl_layers *layers);
+/* Is it a farewell: QUIT, COM_QUIT, Terminate? */
+bool reset_parting__is_goodbye(const struct tl_packet *packet, const struct tl_layers *layers);
 
 /* --- outages (core/reset_outage.c) ----------------------------------------------------------- */
 

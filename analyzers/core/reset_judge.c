@@ -181,6 +181,12 @@ static void touch(struct reset_judge *j, struct group *g)
 	g->is_dirty = true;
 }
 
+/* A client that did not notice the server's FIN in time tries again: alone it is no fault. */
+static bool is_a_cut(const struct reset_record *record)
+{
+	return !(record->report.flags & RESET_BY_FIN);
+}
+
 static void bake(struct reset_judge *j, struct reset_record *record, uint64_t now_ns)
 {
 	struct group *g = group_of(j, record);
@@ -188,7 +194,8 @@ static void bake(struct reset_judge *j, struct reset_record *record, uint64_t no
 
 	if (!g || (h && reset_history__covers(h, record->report.rst_ns, now_ns)))
 		return;
-	sum_add(record->in_timer ? &g->timer_baked : &g->baked, record);
+	if (record->in_timer || is_a_cut(record))
+		sum_add(record->in_timer ? &g->timer_baked : &g->baked, record);
 }
 
 static void observe_rst(struct reset_judge *j, const struct tl_observation *o)
@@ -331,7 +338,7 @@ static void settle_resets(struct reset_judge *j, struct group *g, uint32_t n)
 	bool is_new;
 
 	for (uint32_t i = 0; i < n; i++)
-		if (!j->record[j->order[i]].in_timer)
+		if (!j->record[j->order[i]].in_timer && is_a_cut(&j->record[j->order[i]]))
 			sum_add(&sum, &j->record[j->order[i]]);
 	if (!sum.flows && !g->told)
 		return;

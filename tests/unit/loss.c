@@ -151,8 +151,7 @@ Test(loss, each_place_names_its_own_connection)
 		if (strcmp(f->kind, "tcp.loss"))
 			continue;
 		before = !strcmp(bed__detail_string(f, "where"), "before_tap");
-		cr_expect_eq(f->subject.client.port,
-			     before ? other.client_port : pair.client_port);
+		cr_expect_eq(f->subject.client.port, before ? other.client_port : pair.client_port);
 		seen++;
 	}
 	cr_expect_eq(seen, 2);

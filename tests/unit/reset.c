@@ -380,6 +380,67 @@ Test(reset, four_are_no_timer)
 	cr_expect_str_eq(bed__detail_string(only("tcp.reset"), "phase"), "idle");
 }
 
+/*
+ * A load balancer closes by a FIN after 30 s; `asks` of the clients do not notice, and ask again on
+ * the same connection 10 s later.
+ */
+static void idle_closed(unsigned n, unsigned asks)
+{
+	struct talk t[16];
+
+	for (unsigned i = 0; i < n; i++) {
+		struct bed_pair p = pair_of(i);
+
+		t[i] = talk__open(b, &p, i * 2000);
+		talk__up(&t[i], i * 2000 + 100, 50);
+		talk__down(&t[i], i * 2000 + 120, 50);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		talk__fin(&t[i], i * 2000 + 30120, SERVER);
+		talk__ack(&t[i], i * 2000 + 30125, CLIENT, NO_X);
+	}
+	for (unsigned i = 0; i < asks; i++) {
+		talk__data(&t[i], 70000 + i * 2000, CLIENT, 50);
+		talk__rst(&t[i], 70010 + i * 2000, SERVER, NO_X);
+	}
+	bed__end(b);
+}
+
+Test(reset, idle_timer_that_closes_by_fin)
+{
+	idle_closed(8, 6);
+	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "flows"), 6);
+	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "idle_ms"), 30000);
+	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "pending"), 0);
+	cr_expect_eq(bed__count(b, "tcp.reset", TL_INFO), 0);
+}
+
+Test(reset, idle_timer_that_aborts_behind_its_fin)
+{
+	struct talk t[6];
+
+	for (unsigned i = 0; i < 6; i++) {
+		struct bed_pair p = pair_of(i);
+
+		t[i] = talk__open(b, &p, i * 1000);
+		talk__up(&t[i], i * 1000 + 100, 50);
+		talk__down(&t[i], i * 1000 + 120, 50);
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		talk__fin(&t[i], i * 1000 + 20120, SERVER);
+		talk__rst(&t[i], i * 1000 + 20120, SERVER, NO_X);
+	}
+	bed__end(b);
+	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "flows"), 6);
+	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "idle_ms"), 20000);
+}
+
+Test(reset, a_keep_alive_that_ends_is_no_fault)
+{
+	idle_closed(12, 3);
+	expect_nothing();
+}
+
 Test(reset, scattered_idle_times_are_no_timer)
 {
 	static const uint64_t ms[] = { 10000, 14000, 20000, 29000, 41000, 60000, 85000, 120000 };

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Last words: bytes after which a side closes and waits for nothing. So a RST that answers them
+ * cuts nothing. Pure functions; any thread.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "core/reset.h"
+#include "tapline/cursor.h"
+
+#define TLS_ALERT	     21
+#define TLS_HEADER_BYTES     5
+#define TLS_ALERT_BYTES	     7u
+#define TLS_ALERT_BYTES_MOST 64u /* encrypted */
+#define GOODBYE_BYTES_MOST   16u
+
+bool reset_parting__is_alert(const struct tl_packet *packet, const struct tl_layers *layers)
+{
+	uint32_t bytes = layers->payload_bytes;
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+
+	if (bytes < TLS_ALERT_BYTES || bytes > TLS_ALERT_BYTES_MOST)
+		return false;
+	tl_cursor__skip(&c, layers->payload_offset);
+	return tl_cursor__u8(&c) == TLS_ALERT && tl_cursor__u8(&c) == 3 && tl_cursor__u8(&c) <= 4 &&
+	       tl_cursor__be16(&c) == bytes - TLS_HEADER_BYTES;
+}
+
+bool reset_parting__is_goodbye(const struct tl_packet *packet, const struct tl_layers *layers)
+{
+	static const char *const word[] = { "quit", "exit", "bye", "logout" };
+	static const uint8_t mysql_quit[] = { 1, 0, 0, 0, 1 };
+	static const uint8_t postgresql_terminate[] = { 'X', 0, 0, 0, 4 };
+	uint32_t bytes = layers->payload_bytes;
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+
+	if (bytes > GOODBYE_BYTES_MOST)
+		return false;
+	tl_cursor__skip(&c, layers->payload_offset);
+	if (tl_cursor__left(&c) < bytes)
+		return true; /* cut short by a snap length: who knows */
+	if (bytes == 5 && (!memcmp(c.at, mysql_quit, 5) || !memcmp(c.at, postgresql_terminate, 5)))
+		return true;
+	for (unsigned i = 0; i < sizeof(word) / sizeof(word[0]); i++)
+		if (bytes >= strlen(word[i]) &&
+		    !strncasecmp((const char *)c.at, word[i], strlen(word[i])))
+			return true;
+	return false;
+}
