@@ -45,8 +45,11 @@ static void proofs_of_report(struct dns_group *g, const struct dns_report *r)
 {
 	uint32_t kept = r->tries < DNS_PROOFS ? r->tries : DNS_PROOFS;
 
+	/* Of a try from another port only the answer is known. */
 	for (uint32_t i = 0; i < kept; i++)
-		proof_add(g, &(struct dns_group_proof){ r->proof[i], r->qtype, DNS_WHAT_QUERY });
+		if (r->proof[i].ts_ns)
+			proof_add(g, &(struct dns_group_proof){ r->proof[i], r->qtype,
+								DNS_WHAT_QUERY });
 	if (r->end.ts_ns)
 		proof_add(g, &(struct dns_group_proof){ r->end, r->qtype,
 							r->reporter.ip_version ? DNS_WHAT_ICMP

@@ -322,6 +322,8 @@ Test(dns, other_port_that_was_answered_is_slow_not_silent)
 	cr_expect_eq(bed__count(b, "dns.no_answer", TL_INFO), 0);
 	cr_expect_eq(bed__detail(only("dns.slow"), "waited_ms"), 2020);
 	cr_expect_eq(bed__detail(only("dns.slow"), "retries"), 1);
+	for (uint32_t i = 0; i < only("dns.slow")->evidence_count; i++)
+		cr_expect_gt(only("dns.slow")->evidence[i].frame, 0);
 }
 
 Test(dns, only_aaaa)
