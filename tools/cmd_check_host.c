@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/io_uring.h>
+#include <numa.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -58,19 +59,19 @@ static void check_io_uring(struct check_report *report)
 
 static void check_memory(struct check_report *report)
 {
-	char total[32] = "0", available[32] = "0", nodes[64] = "0";
+	char total[32] = "0", available[32] = "0";
 	struct rlimit limit;
 
 	check__read_line(HUGE_PAGES "nr_hugepages", total, sizeof(total));
 	check__read_line(HUGE_PAGES "free_hugepages", available, sizeof(available));
-	check__read_line("/sys/devices/system/node/online", nodes, sizeof(nodes));
 	check_report__text(report, "huge_pages", "%s of 2 MiB, %s free", total, available);
-	check_report__text(report, "numa_nodes", "%s", nodes);
+	check_report__number(report, "numa_nodes",
+			     numa_available() < 0 ? 1 : (uint64_t)numa_num_configured_nodes());
 	if (!strcmp(available, "0"))
 		check_report__advise(
 			report, "sysctl vm.nr_hugepages=256",
-			"no huge pages are free: the flow table lies on transparent or "
-			"plain ones");
+			"no huge pages are free: AF_XDP's frames and the flow table lie on "
+			"transparent or plain ones");
 	if (getrlimit(RLIMIT_MEMLOCK, &limit))
 		return;
 	if (limit.rlim_cur == RLIM_INFINITY)

@@ -129,6 +129,10 @@ static void irq_cpus(const char *name, char *ret_cpus, size_t bytes)
 	ret_cpus[0] = '\0';
 	snprintf(path, sizeof(path), "/sys/class/net/%.15s/device/msi_irqs", name);
 	dir = opendir(path);
+	if (!dir) { /* virtio: they are those of the PCI function that the device sits on */
+		snprintf(path, sizeof(path), "/sys/class/net/%.15s/device/../msi_irqs", name);
+		dir = opendir(path);
+	}
 	while (dir && (entry = readdir(dir)) && at < bytes) {
 		if (entry->d_name[0] == '.')
 			continue;
