@@ -77,6 +77,9 @@ Test(explain, each_kind_has_a_section_of_its_own)
 			  told.text);
 		cr_expect_gt(strlen(told.text), 300, "%s says little", kinds[i]);
 		cr_expect_null(strstr(told.text, "\n## "), "%s goes on into another", kinds[i]);
+		cr_expect_not_null(strstr(told.text, "Guards"), "%s: no guards", kinds[i]);
+		cr_expect_not_null(strstr(told.text, "Source"), "%s: no sources", kinds[i]);
+		cr_expect_not_null(strstr(told.text, "Example"), "%s: no example", kinds[i]);
 		cr_expect_null(strstr(told.text, "**"), "%s has marks left", kinds[i]);
 		free(told.text);
 	}
