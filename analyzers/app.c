@@ -168,27 +168,32 @@ static size_t behind(const uint8_t *text, size_t bytes, const char *word)
 	return 0;
 }
 
-/* Goes over the text once; few characters begin a word. */
+/* How much of the text is the head of a message. */
+static size_t head_bytes(const uint8_t *text, size_t bytes)
+{
+	const uint8_t *end = memmem(text, bytes, "\r\n\r\n", 4);
+
+	return end ? (size_t)(end - text) + 4 : bytes;
+}
+
+/* Up to 32 words. Goes over the text once; a character says which words begin with it. */
 static bool holds(const uint8_t *text, size_t bytes, const char *const *words)
 {
-	bool starts[256] = { false };
+	uint32_t starts[256] = { 0 };
 
-	for (const char *const *word = words; *word; word++)
-		starts[(uint8_t) * *word] = true;
-	for (size_t i = 0; i < bytes; i++) {
-		if (!starts[lower(text[i])])
-			continue;
-		for (const char *const *word = words; *word; word++)
-			if (begins(text + i, bytes - i, *word))
+	for (unsigned i = 0; words[i]; i++)
+		starts[(uint8_t)*words[i]] |= 1u << i;
+	for (size_t at = 0; at < bytes; at++)
+		for (uint32_t left = starts[lower(text[at])]; left; left &= left - 1)
+			if (begins(text + at, bytes - at, words[__builtin_ctz(left)]))
 				return true;
-	}
 	return false;
 }
 
 /* Bytes of the request, as its head says; 0: it does not, or the head goes on elsewhere. */
 static uint32_t declared_bytes(const uint8_t *text, size_t bytes)
 {
-	size_t head = behind(text, bytes, "\r\n\r\n");
+	size_t head = head_bytes(text, bytes);
 	size_t at = behind(text, head, "\ncontent-length:");
 	uint64_t body = 0;
 
@@ -310,7 +315,7 @@ static void on_answer(struct flow_state *fs, const struct tl_exchange_packet *p)
 
 	if (fs->protocol != APP_HTTP || bytes < 12 || memcmp(text, "HTTP/1.", 7))
 		return;
-	if (!memcmp(text + 8, " 101", 4) || holds(text, bytes, stream)) {
+	if (!memcmp(text + 8, " 101", 4) || holds(text, head_bytes(text, bytes), stream)) {
 		fs->exempt = 1;
 	} else if (!memcmp(text + 8, " 1", 2)) {
 		e->phase = TL_EXCHANGE_REQUEST;

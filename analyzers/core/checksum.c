@@ -6,6 +6,9 @@
  *	└──────────────── sum ──────────────────────────────────────────────────────────────┘ = ffff
  */
 #include <errno.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "core/checksum.h"
 #include "tapline/cursor.h"
@@ -17,9 +20,37 @@
 
 #define IPV6_HEADER_BYTES 40
 
+/*
+ * Eight words and their carries, where the processor chains additions with carry: an instruction a
+ * word. Moves on past what it took.
+ */
+static inline uint64_t sum_blocks(const uint8_t **bytes, size_t *count)
+{
+	uint64_t sum = 0;
+#if defined(__x86_64__)
+	for (; *count >= 64; *count -= 64, *bytes += 64) {
+		unsigned long long word, s = sum;
+		unsigned char carry = 0;
+
+#pragma GCC unroll 8
+		for (unsigned i = 0; i < 8; i++) {
+			memcpy(&word, *bytes + 8 * i, sizeof(word));
+			carry = _addcarry_u64(carry, s, word, &s);
+		}
+		/* what it carries out is 1 at the other end, and may carry once more */
+		carry = _addcarry_u64(carry, s, 0, &s);
+		sum = s + carry;
+	}
+#else
+	(void)bytes;
+	(void)count;
+#endif
+	return sum;
+}
+
 uint16_t tl_checksum__fold(const uint8_t *bytes, size_t count, uint64_t sum)
 {
-	unsigned __int128 even = 0, odd = 0;
+	unsigned __int128 even = sum_blocks(&bytes, &count), odd = 0;
 	uint64_t v[2], low;
 
 	for (; count >= 16; count -= 16, bytes += 16) {
@@ -43,11 +74,15 @@ uint16_t tl_checksum__fold(const uint8_t *bytes, size_t count, uint64_t sum)
 
 static uint64_t pseudo_header(const struct tl_layers *l, uint32_t bytes)
 {
-	size_t address_bytes = l->ip_version == 6 ? 16 : 4;
+	uint32_t words = l->ip_version == 6 ? 4 : 1, src, dst;
 	uint64_t sum = __builtin_bswap32(l->proto) + (uint64_t)__builtin_bswap32(bytes);
 
-	sum = tl_checksum__fold(l->src, address_bytes, sum);
-	return tl_checksum__fold(l->dst, address_bytes, sum);
+	for (uint32_t i = 0; i < words; i++) {
+		memcpy(&src, l->src + 4 * i, sizeof(src));
+		memcpy(&dst, l->dst + 4 * i, sizeof(dst));
+		sum += (uint64_t)src + dst;
+	}
+	return sum;
 }
 
 static int verdict(const struct tl_layers *l, const uint8_t *segment, uint32_t bytes)
