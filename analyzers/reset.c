@@ -283,6 +283,7 @@ static void judge_time(const struct step *s, struct reset_report *r)
 	const struct flow_state *fs = s->fs;
 	const struct side *last = fs->speaker ? &fs->side[fs->speaker - 1] : NULL;
 	uint64_t since = last ? tl_span_ns(last->data_ns, s->now_ns) : 0;
+	uint64_t rtt_ns = ((uint64_t)fs->side[0].min_rtt_us + fs->side[1].min_rtt_us) * 1000;
 
 	r->phase = RESET_IN_TRANSFER;
 	r->idle_ns = since;
@@ -297,7 +298,8 @@ static void judge_time(const struct step *s, struct reset_report *r)
 		r->idle_ns = tl_span_ns(s->flow->first_ns, s->now_ns);
 		if (r->idle_ns >= RESET_IDLE_NS && fs->flags & ESTABLISHED)
 			r->phase = RESET_IN_IDLE;
-	} else if (since >= RESET_IDLE_NS) {
+	} else if (since >= RESET_IDLE_NS && since >= rtt_ns + rtt_ns / 2) {
+		/* Sooner, on a long way, it may be the answer to that data. */
 		r->phase = RESET_IN_IDLE;
 	} else if (fs->gap_ns >= LONG_IDLE_NS && fs->speaker != s->side + 1u) {
 		/* Whoever answers has forgotten the connection meanwhile. */

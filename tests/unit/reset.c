@@ -558,6 +558,22 @@ Test(reset, client_that_alone_is_refused_is_no_crash)
 	cr_expect_eq(bed__count(b, "service.", TL_INFO), 0);
 }
 
+/* Over a way of 1.2 s, what comes 1.3 s after the request answers it. */
+Test(reset, rst_that_answers_over_a_long_way_is_no_idle_one)
+{
+	struct bed_pair p = pair_of(0);
+
+	bed__from_client(b, &p, 0, BED_SYN(1000));
+	bed__from_server(b, &p, 1200, BED_SYNACK(5000, 1001));
+	bed__from_client(b, &p, 1201, BED_ACK(1001, 5001));
+	bed__from_client(b, &p, 1202, BED_DATA(1001, 5001, 100));
+	bed__from_server(
+		b, &p, 2502,
+		(struct bed_tcp){ .flags = TL_TCP_RST | TL_TCP_ACK, .seq = 5001, .ack = 1101 });
+	bed__end(b);
+	cr_expect_str_eq(bed__detail_string(only("tcp.reset"), "phase"), "transfer");
+}
+
 /* HTTP/1.0: a connection for each answer, closed behind it; then one SYN gets lost. */
 Test(reset, server_that_closes_behind_each_answer_is_no_crash)
 {
