@@ -506,10 +506,15 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 	return 0;
 }
 
+/*
+ * Without a look at the flow's state here. The flow's counters are ahead of the packet by up to a
+ * batch: counted against 64 alone, the ACK of a handshake would be left out where a whole download
+ * is in one batch, as in a file, and not live.
+ */
 static bool is_past_handshake(const struct tl_layers *layers, const struct tl_flow *flow)
 {
 	return !(layers->tcp_flags & (TL_TCP_SYN | TL_TCP_RST)) &&
-	       flow->packets[0] + flow->packets[1] > HANDSHAKE_PACKETS;
+	       flow->packets[0] + flow->packets[1] > HANDSHAKE_PACKETS + TL_BATCH_MAX;
 }
 
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
