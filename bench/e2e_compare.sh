@@ -109,6 +109,8 @@ faults() {
 	compare C B
 	check "captures of other traffic" "" "$(kinds)"
 	check "  nothing matched" 0 "$(said .c.matched)"
+	check "  and so it says" "Nothing can be compared" \
+		"$("$BUILD/tapline" compare "$OUT/C.pcap" "$OUT/B.pcap" | head -n 1 | cut -d : -f 1)"
 }
 
 clocks() {

@@ -57,10 +57,13 @@ static int help(const struct option_table *table)
 static int write_out(const struct compare_options *o, struct tl_finding_writer *writer,
 		     const struct tl_comparison *comparison)
 {
-	int worst = tl_finding_writer__finish(writer);
-	int err = o->json ? tl_comparison__write_json(comparison, stdout)
-			  : tl_comparison__write_text(comparison, stdout);
+	int worst = tl_finding_writer__finish(writer), err;
 
+	/* Two files without a common packet are not two files without a difference. */
+	if (!o->json && worst == -1 && comparison->matched)
+		puts("No difference found.");
+	err = o->json ? tl_comparison__write_json(comparison, stdout)
+		      : tl_comparison__write_text(comparison, stdout);
 	if (!err && fflush(stdout))
 		err = -errno;
 	if (worst < -1)
@@ -77,6 +80,7 @@ static int run(const struct compare_options *o, char **paths)
 		.out = stdout,
 		.json = o->json,
 		.color = !o->json && isatty(STDOUT_FILENO),
+		.no_verdict = true,
 	};
 	struct tl_compare_opts opts = {
 		.path = { paths[0], paths[1] },

@@ -247,6 +247,8 @@ static int run(const struct tl_compare_opts *opts, struct tally *tally, struct o
 		err = second_pass(opts, tally, ret_error);
 	}
 	if (!err)
+		tally__settle(tally);
+	if (!err)
 		err = third_pass(opts, tally, &altered);
 	if (err)
 		return err;

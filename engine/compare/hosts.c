@@ -50,8 +50,7 @@ void hosts__settle(struct hosts *hosts)
 	hosts->middle_ns = (low + high) / 2;
 }
 
-/* 1: A's side; -1: B's side; 0: unknown. */
-static int side_of(struct hosts *hosts, const uint8_t ip[16])
+int hosts__side(struct hosts *hosts, const uint8_t ip[16])
 {
 	const struct host *h = hosts__get(hosts, ip, false);
 
@@ -66,10 +65,10 @@ static int side_of(struct hosts *hosts, const uint8_t ip[16])
 
 int hosts__direction(struct hosts *hosts, const uint8_t src[16], const uint8_t dst[16])
 {
-	int side = side_of(hosts, src);
+	int side = hosts__side(hosts, src);
 
 	if (!side)
-		side = -side_of(hosts, dst);
+		side = -hosts__side(hosts, dst);
 	if (!side)
 		return -1;
 	return side > 0 ? TL_COMPARE_A_TO_B : TL_COMPARE_B_TO_A;

@@ -31,6 +31,8 @@ struct hosts {
 struct host *hosts__get(struct hosts *hosts, const uint8_t ip[16], bool add);
 /* After all was learned. */
 void hosts__settle(struct hosts *hosts);
+/* 1: A's side; -1: B's side; 0: unknown, for no packet of it was seen at both points. */
+int hosts__side(struct hosts *hosts, const uint8_t ip[16]);
 /* -1: unknown; else enum tl_compare_direction of what `src` sends to `dst`. */
 int hosts__direction(struct hosts *hosts, const uint8_t src[16], const uint8_t dst[16]);
 

@@ -229,6 +229,96 @@ static bool was_captured_there(const struct tally *t, const struct entry *e, uin
 	return after_first && before_last;
 }
 
+/*
+ * Of one link alone: addresses that no router passes on (RFC 4291, 2.5.6 and 2.7; RFC 3927; RFC
+ * 5771, 4), and multicast at the end of its hops.
+ */
+static bool is_of_link(const struct print *p)
+{
+	const uint8_t *src = p->src, *dst = p->dst;
+
+	if (p->ip_version == 6)
+		return (src[0] == 0xfe && (src[1] & 0xc0) == 0x80) ||
+		       (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80) ||
+		       (dst[0] == 0xff && ((dst[1] & 0xf) <= 2 || p->ttl <= 1));
+	return (src[0] == 169 && src[1] == 254) || (dst[0] == 169 && dst[1] == 254) ||
+	       (dst[0] == 224 && !dst[1] && !dst[2]) || (dst[0] >> 4 == 14 && p->ttl <= 1) ||
+	       (dst[0] & dst[1] & dst[2] & dst[3]) == 255 || !(src[0] | src[1] | src[2] | src[3]);
+}
+
+static struct stranger *stranger(struct tally *t, const uint8_t ip[16], uint8_t side)
+{
+	struct stranger *s;
+
+	for (uint32_t i = 0; i < t->stranger_count; i++)
+		if (t->stranger[i].side == side && !memcmp(t->stranger[i].ip, ip, 16))
+			return &t->stranger[i];
+	if (t->stranger_count == STRANGERS_MAX)
+		return NULL;
+	s = &t->stranger[t->stranger_count++];
+	memcpy(s->ip, ip, 16);
+	s->side = side;
+	return s;
+}
+
+/* True: the packet is of a stranger or for one, and is judged when all is known. */
+static bool is_put_off(struct tally *t, const struct entry *entry, const struct example *e)
+{
+	int here = entry->side == TL_COMPARE_A ? 1 : -1;
+	int from = hosts__side(t->hosts, e->print.src), to = hosts__side(t->hosts, e->print.dst);
+	struct stranger *s;
+
+	if (!from && to != -here) {
+		s = stranger(t, e->print.src, entry->side);
+		if (s)
+			s->answers = true;
+		if (s && to) {
+			t->out->not_compared[entry->side]++;
+			return true;
+		}
+	}
+	if (to || from == -here)
+		return false;
+	s = stranger(t, e->print.dst, entry->side);
+	if (s)
+		add_example(&s->unanswered, e, entry->common_ns);
+	return s != NULL;
+}
+
+static void count_lost(struct tally *t, uint8_t side, const struct examples *from)
+{
+	/* Where nothing tells the direction, what is seen at one point was lost on its way. */
+	uint8_t d = side == TL_COMPARE_A ? TL_COMPARE_A_TO_B : TL_COMPARE_B_TO_A;
+	struct examples *to = &t->lost[d];
+
+	t->out->only[side] += from->count;
+	t->out->lost[d] += from->count;
+	t->direction_packets[d] += from->count;
+	if (!to->count) {
+		*to = *from;
+		return;
+	}
+	for (uint64_t i = 0; i < from->count && i < EXAMPLES && to->count + i < EXAMPLES; i++)
+		to->at[to->count + i] = from->at[i];
+	to->same_ends = to->same_ports = false;
+	to->count += from->count;
+	to->bytes += from->bytes;
+	to->first_ns = from->first_ns < to->first_ns ? from->first_ns : to->first_ns;
+	to->last_ns = from->last_ns > to->last_ns ? from->last_ns : to->last_ns;
+}
+
+void tally__settle(struct tally *t)
+{
+	for (uint32_t i = 0; i < t->stranger_count; i++) {
+		const struct stranger *s = &t->stranger[i];
+
+		if (s->answers)
+			t->out->not_compared[s->side] += s->unanswered.count;
+		else if (s->unanswered.count)
+			count_lost(t, s->side, &s->unanswered);
+	}
+}
+
 static void on_unmatched(void *ctx, const struct entry *entry)
 {
 	struct tally *t = ctx;
@@ -237,6 +327,10 @@ static void on_unmatched(void *ctx, const struct entry *entry)
 	uint8_t d = direction_of(t, &entry->print, entry->side, &is_sure);
 
 	e.frame[entry->side] = entry->print.frame;
+	if (is_of_link(&entry->print)) {
+		t->out->not_compared[entry->side]++;
+		return;
+	}
 	if (!t->overview->has_clock || !was_captured_there(t, entry, d)) {
 		t->out->outside[entry->side]++;
 		return;
@@ -246,14 +340,16 @@ static void on_unmatched(void *ctx, const struct entry *entry)
 		add_example(&t->duplicated[entry->side], &e, entry->common_ns);
 		return;
 	}
-	t->out->only[entry->side]++;
+	if (is_put_off(t, entry, &e))
+		return;
 	is_upstream = (entry->side == TL_COMPARE_A) == (d == TL_COMPARE_A_TO_B);
 	if (is_sure && !is_upstream) {
+		t->out->only[entry->side]++;
 		t->out->missed[!entry->side]++;
 		return;
 	}
-	/* Where nothing tells the direction, what is seen at one point was lost on its way. */
 	d = entry->side == TL_COMPARE_A ? TL_COMPARE_A_TO_B : TL_COMPARE_B_TO_A;
+	t->out->only[entry->side]++;
 	t->out->lost[d]++;
 	t->direction_packets[d]++;
 	add_example(&t->lost[d], &e, entry->common_ns);

@@ -14,6 +14,7 @@
 #define EXAMPLES      6u
 #define MAPS_MAX      64u
 #define SUSPECTS_MAX  64u
+#define STRANGERS_MAX 256u
 #define HISTOGRAM_SUB 32u /* buckets for each power of two: delays to 3 % */
 
 /* A packet of one or both sides, as proof. */
@@ -50,6 +51,18 @@ struct map {
 /* What headers were changed to, where that is no fault by itself. */
 enum rewrite { REWRITE_TOS = 0, REWRITE_MSS, REWRITE_NUMBERS, REWRITES };
 
+/*
+ * A host of which no packet was seen at both points. What is sent to it is lost, unless it answers
+ * at the point that saw the question: then it stands on that side, and nothing of it comes by the
+ * other one.
+ */
+struct stranger {
+	uint8_t ip[16];
+	uint8_t side; /* the point that saw it */
+	bool answers;
+	struct examples unanswered;
+};
+
 struct tally {
 	const struct overview *overview;
 	struct hosts *hosts;
@@ -62,6 +75,8 @@ struct tally {
 	/* By direction and side: the first and last packet with a counterpart, on that clock. */
 	uint64_t first_matched[2][2], last_matched[2][2];
 	uint64_t direction_packets[2];
+	struct stranger stranger[STRANGERS_MAX];
+	uint32_t stranger_count;
 	struct map map[MAPS_MAX];
 	uint32_t map_count;
 	/* Pairs whose payload differs, to be looked at byte for byte. */
@@ -71,6 +86,9 @@ struct tally {
 };
 
 extern const struct window_ops tally__ops; /* ctx: struct tally */
+
+/* After the last packet: what was sent to strangers is judged. */
+void tally__settle(struct tally *tally);
 
 /* `share` 0…1 of the delays are at most this. */
 uint64_t tally__quantile(const struct delays *delays, double share);

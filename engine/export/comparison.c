@@ -88,6 +88,9 @@ static void write_way(const char *way, const struct tl_compare_delays *d, FILE *
 
 int tl_comparison__write_text(const struct tl_comparison *c, FILE *out)
 {
+	if (!c->matched)
+		fprintf(out, "Nothing can be compared: no packet is in both files. Are they of the "
+			     "same traffic, and of the same time?\n");
 	fprintf(out,
 		"Packets: %" PRIu64 " in A, %" PRIu64 " in B; %" PRIu64 " matched, %" PRIu64
 		" in A only, %" PRIu64 " in B only.\n",

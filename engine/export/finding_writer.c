@@ -264,7 +264,8 @@ static void write_close(struct tl_finding_writer *writer)
 	};
 
 	if (!writer->opts.json) {
-		tl_verdict__write_text(&verdict);
+		if (!writer->opts.no_verdict)
+			tl_verdict__write_text(&verdict);
 	} else if (writer->has_quality) {
 		tl_quality__write_json(&writer->json, &writer->quality, writer->untold);
 		remember_error(writer, tl_json__end(&writer->json));

@@ -26,7 +26,7 @@
 #include "unit/packet_builder.h"
 
 #define HEADERS	    66u
-#define PAYLOAD	    160u
+#define PAYLOAD	    96u
 #define FRAME	    (HEADERS + 4 + PAYLOAD)
 #define QUEUE	    262144u
 #define START_NS    1795341600000000000ull

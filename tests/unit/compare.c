@@ -174,6 +174,63 @@ Test(compare, loss_is_exact_and_of_one_direction)
 	cr_expect_eq(result.lost[1], 0);
 }
 
+/* Now and then a word with the router between the points, which the other point cannot see. */
+static void speak_with_router(struct hop *h)
+{
+	if (h->number % 50 != 20 && h->number % 50 != 21)
+		return;
+	h->in_a = true;
+	h->in_b = false;
+	h->ip_a.src = h->number % 50 == 20 ? "10.0.1.5" : "10.0.1.1";
+	h->ip_a.dst = h->number % 50 == 20 ? "10.0.1.1" : "10.0.1.5";
+	h->ip_a.ttl = 64;
+}
+
+Test(compare, a_host_that_answers_on_one_side_is_not_beyond_the_other)
+{
+	compare(3000, speak_with_router);
+	cr_expect_eq(seen.count, 0, "%s", seen.finding[0].summary);
+	cr_expect_eq(result.not_compared[0], 120);
+	cr_expect_eq(result.only[0] + result.missed[1] + result.outside[0], 0);
+}
+
+static void speak_with_nobody(struct hop *h)
+{
+	if (h->number % 50 != 20)
+		return;
+	h->in_a = true;
+	h->in_b = false;
+	h->ip_a.src = "10.0.1.5";
+	h->ip_a.dst = "10.0.2.99";
+	h->ip_a.ttl = 64;
+}
+
+Test(compare, what_is_sent_to_a_host_that_never_answers_is_lost)
+{
+	compare(3000, speak_with_nobody);
+	cr_assert_not_null(only("compare.lost"));
+	cr_expect_eq(only("compare.lost")->count, 60);
+	cr_expect_eq(result.lost[0], 60);
+}
+
+static void speak_on_the_link(struct hop *h)
+{
+	if (h->number % 50 != 20)
+		return;
+	h->in_a = true;
+	h->in_b = false;
+	h->ip_a.src = "10.0.1.5";
+	h->ip_a.dst = "224.0.0.251";
+	h->ip_a.ttl = 255;
+}
+
+Test(compare, what_no_router_forwards_is_not_lost)
+{
+	compare(3000, speak_on_the_link);
+	cr_expect_eq(seen.count, 0, "%s", seen.finding[0].summary);
+	cr_expect_eq(result.not_compared[0], 60);
+}
+
 static void lose_down(struct hop *h)
 {
 	if (h->number % 98 == 50 && !h->up)

@@ -35,7 +35,7 @@ struct tl_compare_delays {
 
 struct tl_comparison {
 	uint64_t packets[2];	  /* read, by side */
-	uint64_t not_compared[2]; /* no IP in them */
+	uint64_t not_compared[2]; /* no IP in them, or never meant to pass the other point */
 	uint64_t matched;	  /* pairs, altered ones too */
 	uint64_t only[2];	  /* while both captured, and no copy of another */
 	uint64_t outside[2];	  /* unmatched, while the other side did not capture */

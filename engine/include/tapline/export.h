@@ -38,8 +38,9 @@ struct tl_finding_writer;
 struct tl_finding_writer_opts {
 	FILE *out;
 	bool json;
-	bool live;  /* open findings are told at once, and again as they grow */
-	bool color; /* text only */
+	bool live;	 /* open findings are told at once, and again as they grow */
+	bool color;	 /* text only */
+	bool no_verdict; /* text only: what closes the findings is the caller's to say */
 	const struct tl_interface *(*interface)(void *ctx, uint32_t index); /* names */
 	void *ctx;
 	const char *file; /* named in the hint for Wireshark; NULL: none */
