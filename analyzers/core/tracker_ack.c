@@ -99,7 +99,7 @@ static void count_needless(struct tl_look *look, struct tl_direction *p, uint32_
 		return;
 	if (tl_seq__before(ack, p->again_end) && jump / p->largest < covered)
 		covered = jump / p->largest;
-	p->again_count -= covered;
+	p->again_count -= (uint16_t)covered;
 	if (covered && jump > 2u * p->largest)
 		look->segment->needless = covered - 1;
 }

@@ -350,7 +350,8 @@ static void note_run(struct tl_look *look, uint32_t start, uint32_t end)
 		d->again_count = 1;
 	} else if (!tl_seq__before(start, d->again_end) && d->again_count) {
 		d->again_end = end;
-		d->again_count++;
+		if (d->again_count < UINT16_MAX)
+			d->again_count++;
 	}
 }
 

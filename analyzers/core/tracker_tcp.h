@@ -69,7 +69,6 @@ struct tl_direction {
 	uint32_t first_tsval;	 /* of the first one */
 	uint32_t last_ack;	 /* that this direction's packets carried */
 	uint32_t again_end;	 /* of what was sent again in one run from una on */
-	uint32_t again_count;	 /* segments in it that are not ACKed; 0 where SACK tells */
 	uint32_t pending_missed; /* bytes to tell with its next segment */
 	struct tl_range_list holes;
 	struct tl_range_list sacked;
@@ -83,6 +82,7 @@ struct tl_direction {
 	uint8_t recovery; /* enum tl_trigger that began it */
 	uint8_t stray;	  /* segments in a row far outside */
 	uint8_t mark_at;
+	uint16_t again_count; /* segments up to again_end, not ACKed; 0 where SACK tells */
 	struct tl_mark mark[TL_MARKS];
 };
 
@@ -100,7 +100,7 @@ struct tl_tracked {
 	uint32_t flags; /* enum tl_tracked_flag */
 };
 
-_Static_assert(sizeof(struct tl_tracked) <= 640, "state of a flow stays compact");
+_Static_assert(sizeof(struct tl_tracked) <= 576, "state of a flow stays compact");
 
 /* One packet under examination. */
 struct tl_look {
