@@ -51,4 +51,6 @@ for ((i = 0; i < 6; i++)); do
 	sleep 0.5
 done
 sleep 6
+# silence alone is not in the file: a packet shows that time passed
+ask A last.shop.example "$SERVER"
 lab_judge

@@ -19,7 +19,7 @@ NFT
 lab_wants tcp.loss ".severity != \"info\" and .server.port == 80 and
 	.details.where == \"before_tap\" and .details.lost_segments >= 60 and
 	.details.rate > 0.015 and .details.rate < 0.05"
-# the rate is that of all that passes on the client's side: what loses nothing may count, too
+# the rate is that of all that passes on the client's side: what loses nothing may count, too, so it is little
 lab_wants tcp.loss ".severity != \"info\" and .client.ip == \"$CLIENT\" and
 	.details.where == \"after_tap\" and .details.lost_segments >= 60 and
 	.details.rate > 0.005 and .details.rate < 0.05"
@@ -28,5 +28,5 @@ lab_also latency.breakdown '.details.blame == "network"'
 lab_watch
 fact "a download, before the mirror" fetch "http://$SERVER/download" -m 20
 fact "a download, after the mirror" fetch "http://$SERVER:8080/download" -m 20
-fact "a download without loss" fetch "http://$SERVER:8081/download"
+fact "a download without loss" fetch "http://$SERVER:8081/page"
 lab_judge

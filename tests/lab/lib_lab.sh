@@ -13,8 +13,8 @@
 #   lab_judge                                  stops, reads the file, states the facts
 #
 # The facts of lab_judge, for each wanted finding: it was told live, and in time; it is in the file;
-# and for all: live and file say the same, byte for byte; nothing else is accused; every display
-# filter selects the frames of its evidence in the file that tshark reads.
+# and for all: live and file say the same, byte for byte, and of the capture too; nothing else is
+# accused; every display filter selects the frames of its evidence in the file that tshark reads.
 #
 # TAPLINE_LAB_OUT is a folder that gets the capture and the findings of each case, TAPLINE_LAB_TABLE
 # a file that gets a line for each (tools/dev lab prints it), TAPLINE_LAB_ARGS more options for the
@@ -323,6 +323,12 @@ lab_collect() {
 	echo "capture and findings: $TAPLINE_LAB_OUT/$LAB_CASE"
 }
 
+# The closing record, without what only a live run can lose.
+quality() { # FILE
+	jq -c 'select(.type == "capture_quality") |
+		del(.dropped, .observations_lost, .analysis_shed_packets)' "$1"
+}
+
 lab_judge() { # [SECONDS to go on watching]
 	local i silent else_live else_file
 	lab_collect "${1:-1}"
@@ -331,6 +337,8 @@ lab_judge() { # [SECONDS to go on watching]
 	grep '"type":"finding",' "$WORK/file.json" | sort >"$WORK/file.findings"
 	is "live and file say the same" \
 		"$(diff "$WORK/live.findings" "$WORK/file.findings" | cut -c 1-400 | head -n 4)" ""
+	is "live and file say the same of the capture" "$(quality "$WORK/live.json")" \
+		"$(quality "$WORK/file.json")"
 	else_live=$(accused_else "$WORK/live.json" && opened_else "$WORK/live.json")
 	else_file=$(accused_else "$WORK/file.json")
 	is "live: nothing else is accused" "$else_live" ""
