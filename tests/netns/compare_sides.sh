@@ -51,14 +51,13 @@ side() { # ROLE INTERFACE FILE -> its process in RET_PID, capturing
 
 traffic() {
 	local i
+	# of one side alone: with the router itself, and of the link
+	bed_exec client ping -qc 10 -i 0.02 10.77.1.1 >/dev/null
+	bed_exec client ping -qc 2 -i 0.2 ff02::1%c0 >/dev/null
 	for ((i = 0; i < 12; i++)); do
 		bed_exec client curl -sf -m 30 -o /dev/null http://10.77.2.10/page || return 1
 	done
 	bed_exec client ping -qc 20 -i 0.02 10.77.2.10 >/dev/null
-	# of one side alone: with the router itself, and of the link
-	bed_exec client ping -qc 10 -i 0.02 10.77.1.1 >/dev/null
-	bed_exec client ping -qc 2 -i 0.2 ff02::1%c0 >/dev/null
-	return 0
 }
 
 dropped() { # COUNTER
