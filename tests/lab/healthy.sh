@@ -3,15 +3,16 @@
 # A minute of normal load on the lab's servers: no warning and no error, live and from the file.
 # Normal is more than bare success: keep-alive and pipelining, HEAD, 304, ranges, chunked bodies, a
 # missing page, a download that the user cancels, idle connections that the server closes, resumed
-# TLS sessions, names that do not exist, slow but busy queries, long polls, sessions that stay.
+# TLS sessions, names that do not exist, slow but busy queries, long polls, sessions that stay, HTTP/2,
+# event streams and WebSockets, health checks of every kind, a server that reloads.
 . "$(dirname "$0")/lib_lab.sh"
 lab_begin "normal load on healthy servers accuses nobody"
-need nginx curl openssl dnsmasq dig mariadbd mariadb sshd ssh ssh-keygen python3
+need nginx curl openssl dnsmasq dig mariadbd mariadb sshd ssh ssh-keygen python3 haproxy
 LOAD_S="${TAPLINE_LAB_SECONDS:-60}"
 make_certificates
 mkdir -p "$WORK/nginx.d"
 cat >"$WORK/nginx.d/more.conf" <<CONF
-server { listen 443 ssl; listen [::]:443 ssl; root $WORK/www; ssl_session_cache shared:s:1m;
+server { listen 443 ssl http2; listen [::]:443 ssl http2; root $WORK/www; ssl_session_cache shared:s:1m;
 	ssl_certificate $WORK/tls/chain.pem; ssl_certificate_key $WORK/tls/leaf.key;
 	ssl_protocols TLSv1.2 TLSv1.3; }
 server { listen 8080; keepalive_timeout 3s; client_max_body_size 20m;
@@ -24,11 +25,41 @@ seq 1 300000 >"$WORK/www/big"
 head -c 1000000 "$WORK/www/big" >"$WORK/body"
 nginx_up 80
 dnsmasq_up
-mariadb_up
+mariadb_up --max-connect-errors=1000000 # checks that only connect count as errors there
+bed_exec server mariadb --no-defaults -S "$WORK/mysql.sock" -u root -e "create user probe@'%'"
 query "create table t (a int primary key auto_increment, b text)" || die "no table"
 echo 2.5 >"$WORK/delay"
 lab_spawn poll server python3 "$PROGRAMS/slow_http.py" 9002 "$WORK/delay"
 lab_ready poll listens server 9002
+lab_spawn push server python3 "$PROGRAMS/push_http.py" serve 8090
+lab_ready push listens server 8090
+# a load balancer beside the client, that asks again and again who is well
+cat >"$WORK/haproxy.cfg" <<CONF
+defaults
+	timeout connect 2s
+	timeout client 5s
+	timeout server 5s
+listen tcp
+	mode tcp
+	bind 127.0.0.1:7001
+	server web $SERVER:80 check inter 1s
+	server tls $SERVER:443 check inter 3s
+	server sql $SERVER:3306 check inter 5s
+listen http
+	mode http
+	bind 127.0.0.1:7002
+	option httpchk GET /page
+	server web $SERVER:80 check inter 2s
+listen tls
+	mode tcp
+	bind 127.0.0.1:7003
+	server tls $SERVER:443 check check-ssl verify none inter 2s
+listen sql
+	mode tcp
+	bind 127.0.0.1:7004
+	option mysql-check user probe
+	server sql $SERVER:3306 check inter 3s
+CONF
 
 ssh-keygen -q -t ed25519 -N '' -f "$WORK/host_key" && ssh-keygen -q -t ed25519 -N '' -f "$WORK/key"
 mkdir -p /run/sshd
@@ -50,7 +81,8 @@ lab_ready sshd remote true
 tls() { # PATH CURL_ARGS…
 	local path=$1
 	shift
-	fetch "https://shop.example/$path" --cacert "$WORK/tls/root.pem" \
+	# a reload can meet a connection of HTTP/2 that has not asked yet: users try again
+	fetch "https://shop.example/$path" --retry 2 --retry-all-errors --cacert "$WORK/tls/root.pem" \
 		--resolve "shop.example:443:$SERVER" "$@"
 }
 
@@ -79,6 +111,10 @@ web() {
 secure() {
 	local i
 	step tls page
+	step tls page --http2
+	step bed_exec client curl -sf --http2 -m 9 --retry 2 --retry-all-errors --cacert "$WORK/tls/root.pem" \
+		--resolve "shop.example:443:$SERVER" -o /dev/null https://shop.example/page \
+		-o /dev/null https://shop.example/big -o /dev/null https://shop.example/page
 	step tls page --tls-max 1.2
 	step tls big
 	for i in -tls1_2 -tls1_3; do
@@ -89,6 +125,15 @@ secure() {
 			-ign_eof -quiet -sess_in $WORK/session$i -connect $SERVER:443 \
 			-servername shop.example -CAfile $WORK/tls/root.pem >/dev/null 2>&1"
 	done
+}
+
+push() {
+	step fetch "http://$SERVER:8090/events" -m 20 -N
+	step bed_exec client python3 "$PROGRAMS/push_http.py" socket "$SERVER" 8090 4
+}
+
+reload() {
+	kill -HUP "$NGINX"
 }
 
 names() {
@@ -139,6 +184,11 @@ users "$end" database 1.2 &
 load+=($!)
 users "$end" shells 4 &
 load+=($!)
+users "$end" push 1 &
+load+=($!)
+users "$end" reload 17 &
+load+=($!)
+lab_spawn haproxy client haproxy -db -f "$WORK/haproxy.cfg"
 step bed_exec client ping -qc $((LOAD_S / 2)) -i 1 "$SERVER" >/dev/null
 wait "${load[@]}"
 is "the load was served" "$(sort "$FAILED_STEPS" 2>/dev/null | uniq -c | head -n 5)" ""
