@@ -123,18 +123,27 @@ static struct tl_endpoint address_of(const struct tl_layers *l, const uint8_t *i
 	return e;
 }
 
+static bool is_target(const struct tl_host *host, const struct tl_endpoint *e)
+{
+	return host->target.port == e->port && tl_endpoint__same_host(&host->target, e);
+}
+
+/* The SYN that is kept as proof is the first to the target. */
 static void count_connection(struct tl_host *host, const struct tl_packet *p,
 			     const struct tl_layers *l)
 {
 	struct tl_endpoint target = address_of(l, l->dst, l->dst_port);
 
-	if (!host->connections++) {
-		host->syn_frame = p->frame;
-		host->syn_ns = p->ts_ns;
-	}
+	bool is_same = host->connections && is_target(host, &target);
+
+	host->connections++;
 	/* Connections count for as much as full frames, or a storm of small ones would be lost. */
 	host->weight += 1500;
 	tl_host__vote(host, &target, 1);
+	if (!is_same && is_target(host, &target)) {
+		host->syn_frame = p->frame;
+		host->syn_ns = p->ts_ns;
+	}
 }
 
 static void count_packet(struct worker *w, const struct tl_packet *p, const struct tl_layers *l,
@@ -231,21 +240,25 @@ static int judge_init(void *state, const struct tl_analyzer_judge *view)
 /* Adds what a host sent in a second, or in another worker. */
 static void host_add(struct tl_host *to, const struct tl_host *from)
 {
+	bool is_same;
+
 	if (!to->packets || from->first_ns < to->first_ns) {
 		to->first_ns = from->first_ns;
 		to->first_frame = from->first_frame;
-	}
-	if (from->connections && (!to->connections || from->syn_ns < to->syn_ns)) {
-		to->syn_ns = from->syn_ns;
-		to->syn_frame = from->syn_frame;
 	}
 	to->weight += from->weight;
 	to->bytes += from->bytes;
 	to->packets += from->packets;
 	to->payload_bytes += from->payload_bytes;
+	if (!from->connections)
+		return;
+	is_same = to->connections && is_target(to, &from->target);
 	to->connections += from->connections;
-	if (from->connections)
-		tl_host__vote(to, &from->target, from->target_lead);
+	tl_host__vote(to, &from->target, from->target_lead);
+	if (is_target(to, &from->target) && (!is_same || from->syn_ns < to->syn_ns)) {
+		to->syn_ns = from->syn_ns;
+		to->syn_frame = from->syn_frame;
+	}
 }
 
 static struct tl_finding *begin_finding(struct judge *j, const struct tl_endpoint *host,

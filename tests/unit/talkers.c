@@ -123,6 +123,18 @@ Test(talkers, a_health_check_each_millisecond_is_a_warning)
 	cr_expect_eq(f->evidence[0].frame, 1);
 }
 
+/* What the same host asked of another service before it began is no evidence of it. */
+Test(talkers, the_evidence_of_a_storm_is_its_own)
+{
+	bed__from_client(b, &(struct bed_pair){ "10.0.1.5", "10.0.2.11", 9999, 443 }, 0,
+			 BED_SYN(1));
+	knock(4000, 1, 60);
+	bed__end(b);
+	cr_assert_not_null(bed__only(b, "traffic.top_talker"));
+	/* Its first SYN outvotes the other's, its second is kept. */
+	cr_expect_eq(bed__only(b, "traffic.top_talker")->evidence[0].frame, 8);
+}
+
 Test(talkers, a_health_check_each_second_is_fine)
 {
 	knock(30, 1000, 60);
