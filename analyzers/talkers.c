@@ -294,7 +294,7 @@ static bool is_told_as_periodic(struct judge *j, const struct storm *s)
 static void write_storm(struct judge *j, const struct storm *s)
 {
 	const struct tl_endpoint *target = &s->now.target;
-	char client[TL_TEXT_IP], server[TL_TEXT_ENDPOINT], a[TL_TEXT_FILTER], b[TL_TEXT_FILTER];
+	char client[TL_TEXT_IP], server[TL_TEXT_ENDPOINT], a[TL_TEXT_FILTER];
 	struct tl_finding *f;
 	bool is_new;
 
@@ -318,9 +318,8 @@ static void write_storm(struct judge *j, const struct storm *s)
 			     "SYN flood");
 	tl_finding__next(f, "find out what runs on %s and knocks at %s; set its interval", client,
 			 server);
-	tl_finding__filter(f, "%s && %s && tcp.port==%u && tcp.flags.syn==1",
-			   tl_text__ip_filter(&s->client, a), tl_text__ip_filter(target, b),
-			   target->port);
+	/* Without the service: the first SYN of a second may go to another one. */
+	tl_finding__filter(f, "%s && tcp.flags.syn==1", tl_text__ip_filter(&s->client, a));
 	tl_finding__detail_u64(f, "bytes", s->bytes);
 	tl_finding__detail_u64(f, "packets", s->packets);
 	tl_finding__detail_f64(f, "connections_per_s", (double)s->connections / (double)s->seconds);
