@@ -152,8 +152,12 @@ static void learn(const struct step *s)
 	uint32_t acked = s->segment->acked_bytes;
 
 	reset_identity__learn(&side->identity, s->packet, s->layers);
-	if (s->segment->rtt_us && (!side->min_rtt_us || s->segment->rtt_us < side->min_rtt_us))
-		side->min_rtt_us = s->segment->rtt_us;
+	if (s->segment->rtt_us) {
+		if (!side->min_rtt_us || s->segment->rtt_us < side->min_rtt_us)
+			side->min_rtt_us = s->segment->rtt_us;
+		if (side->rtt_samples < RTT_SAMPLES_MIN)
+			side->rtt_samples++;
+	}
 	side->flight = s->segment->flight_bytes;
 	peer->flight -= acked < peer->flight ? acked : peer->flight;
 }
@@ -218,9 +222,12 @@ static uint32_t doubts_of(const struct step *s)
 	const struct side *side = &s->fs->side[s->side], *peer = &s->fs->side[!s->side];
 	uint32_t doubts = reset_identity__doubts(&side->identity, s->packet, s->layers);
 
-	/* It ACKs all of the peer's data, part of which has only just passed. */
-	if (s->layers->tcp_flags & TL_TCP_ACK && side->min_rtt_us > 2000 && peer->data_ns &&
-	    peer->flight && acks_all(s) &&
+	/*
+	 * It ACKs all of the peer's data, part of which has only just passed. One round trip on a
+	 * busy host is no minimum: its next answer may come much sooner.
+	 */
+	if (s->layers->tcp_flags & TL_TCP_ACK && side->rtt_samples >= RTT_SAMPLES_MIN &&
+	    side->min_rtt_us > 2000 && peer->data_ns && peer->flight && acks_all(s) &&
 	    tl_span_ns(peer->data_ns, s->now_ns) / 1000 < side->min_rtt_us / 4)
 		doubts |= RESET_DOUBT_TOO_FAST;
 	return doubts;

@@ -110,7 +110,7 @@ static bool is_wide(const struct connect_group *g)
 
 static bool mostly_works(const struct connect_group *g)
 {
-	return g->accepted > g->flows;
+	return g->accepted >= 9 * g->flows;
 }
 
 /* "10.0.1.5 tried 10.0.2.10:8080 5 times (12 SYNs)" */

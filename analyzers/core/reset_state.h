@@ -10,6 +10,8 @@
 
 #define CUTS_MAX 4096u
 #define SERVICES 2048u /* a power of two */
+/* Round trips of which the least is one. */
+#define RTT_SAMPLES_MIN 4u
 
 /* What is known of one side of a flow. */
 struct side {
@@ -18,6 +20,7 @@ struct side {
 	uint32_t min_rtt_us;			 /* from the tap to it and back */
 	uint32_t flight;			 /* bytes sent and not ACKed */
 	struct reset_identity identity;
+	uint8_t rtt_samples; /* up to RTT_SAMPLES_MIN */
 };
 
 enum flow_flag {
