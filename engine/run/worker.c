@@ -20,6 +20,7 @@
 #include "tapline/decode.h"
 #include "tapline/topology.h"
 
+#define FILE_SILENCE_MAX_NS 3600000000000ull
 #define FLOW_MEMORY_DEFAULT (256ull << 20)
 #define EXPIRE_BUDGET	    64u /* flows ended between two batches */
 #define EXPIRE_ALL	    UINT32_MAX
@@ -442,12 +443,29 @@ static void loop(struct worker *w)
 	}
 }
 
+/*
+ * Until when a file's capture went on: what stayed unanswered for the rest of it was silence that
+ * was watched, as it is live. An end that is an hour off is somebody's clock, and not believed.
+ */
+static uint64_t watched_until(const struct worker *w)
+{
+	uint64_t last = w->merge.last_ns, until = last;
+
+	for (uint32_t i = 0; i < w->source_count && !w->engine->live; i++) {
+		struct tl_source_stats stats;
+
+		if (!w->sources[i]->ops->stats(w->sources[i], &stats) && stats.end_ns > until)
+			until = stats.end_ns;
+	}
+	return until - last > FILE_SILENCE_MAX_NS ? last : until;
+}
+
 static void finish(struct worker *w)
 {
 	uint64_t now = w->merge.last_ns;
 
 	if (w->flows) {
-		advance(w, now);
+		advance(w, watched_until(w));
 		tl_flow_table__drain(w->flows);
 	}
 	if (w->analysis)

@@ -22,6 +22,7 @@ enum block_type {
 	BLOCK_INTERFACE = 1,
 	BLOCK_PACKET = 2, /* obsolete */
 	BLOCK_SIMPLE = 3,
+	BLOCK_STATISTICS = 5,
 	BLOCK_ENHANCED = 6,
 	/* shown as frames, though they are no packets */
 	BLOCK_JOURNAL = 9,
@@ -37,6 +38,7 @@ enum option_code {
 	OPTION_COMMENT = 1,
 	OPTION_IF_NAME = 2,
 	OPTION_PACKET_FLAGS = 2,
+	OPTION_ISB_ENDTIME = 3,
 	OPTION_IF_DESCRIPTION = 3,
 	OPTION_PACKET_DROPCOUNT = 4,
 	OPTION_IF_MAC = 6,
@@ -398,6 +400,28 @@ static int whole_block(struct file_source *f, uint32_t type, uint32_t bytes)
 	return 0;
 }
 
+/* An Interface Statistics Block: isb_endtime says until when nothing more came. */
+static void statistics_block(struct file_source *f, const uint8_t *p, uint32_t bytes)
+{
+	struct tl_cursor c = tl_cursor__init(p, bytes - 4);
+	struct option option;
+	uint32_t id;
+
+	if (bytes < 24 || (id = file_load32(f, p + 8)) >= f->local_count)
+		return;
+	tl_cursor__skip(&c, 20);
+	while (next_option(f, &c, &option)) {
+		uint64_t end_ns;
+
+		if (option.code != OPTION_ISB_ENDTIME || option.bytes != 8)
+			continue;
+		end_ns = to_ns(&f->locals[id], (uint64_t)file_load32(f, option.value) << 32 |
+						       file_load32(f, option.value + 4));
+		if (end_ns > tl_load_relaxed(&f->stats.end_ns))
+			tl_store_relaxed(&f->stats.end_ns, end_ns);
+	}
+}
+
 static int packet_block(struct file_source *f, uint32_t type, uint32_t bytes,
 			struct tl_packet *packet)
 {
@@ -427,6 +451,8 @@ static int pcapng_next(struct file_source *f, struct tl_packet *packet)
 			err = interface_block(f, f->reader.at, bytes);
 			if (err)
 				return err;
+		} else if (type == BLOCK_STATISTICS && bytes <= FILE_BLOCK_MAX) {
+			statistics_block(f, f->reader.at, bytes);
 		}
 		f->frame += counts_as_frame(type);
 		file_reader__skip(&f->reader, bytes);

@@ -258,6 +258,34 @@ Test(file_source_pcapng, obsolete_packet_block)
 	}
 }
 
+/* isb_endtime, in the interface's units: silence after the last packet was watched. */
+Test(file_source_pcapng, statistics_say_when_the_capture_ended)
+{
+	for (int big = 0; big < 2; big++) {
+		struct fb f = start(big);
+		struct fb_read r;
+
+		packet(&f, 0, 77, 4);
+		fb__block(&f, 5);
+		fb__put32(&f, 0);
+		fb__put32(&f, 9);
+		fb__put32(&f, 9);
+		fb__put16(&f, 3);
+		fb__put16(&f, 8);
+		fb__put32(&f, 1);
+		fb__put32(&f, 5);
+		fb__end(&f);
+		fb__block(&f, 5);
+		fb__put32(&f, 99); /* no such interface */
+		fb__put32(&f, 0);
+		fb__put32(&f, 0);
+		fb__end(&f);
+		r = fb__read(&f);
+		cr_assert_eq(r.count, 1);
+		cr_assert_eq(r.stats.end_ns, ((1ull << 32) + 5) * 1000);
+	}
+}
+
 /* What Wireshark 4.0 shows as a frame counts as one; what it does not show does not. */
 Test(file_source_pcapng, frame_numbers_are_wiresharks)
 {

@@ -31,6 +31,7 @@ struct tl_source_stats {
 	uint64_t received_bytes; /* wire bytes of what was captured or counted by our programs */
 	uint64_t captured_bytes; /* captured length */
 	uint64_t freezes;	 /* TPACKET_V3: times the queue was frozen (tp_freeze_q_cnt) */
+	uint64_t end_ns; /* of a file: when its capture ended, as it says itself; 0: it does not */
 };
 
 static inline uint64_t tl_drops__total(const struct tl_drops *d)
@@ -41,6 +42,7 @@ static inline uint64_t tl_drops__total(const struct tl_drops *d)
 static inline void tl_source_stats__add(struct tl_source_stats *sum,
 					const struct tl_source_stats *s)
 {
+	sum->end_ns = s->end_ns > sum->end_ns ? s->end_ns : sum->end_ns;
 	sum->received += s->received;
 	sum->filtered += s->filtered;
 	sum->sampled_out += s->sampled_out;
