@@ -570,6 +570,7 @@ static void observe(void *state, const struct tl_observation *o)
 const struct tl_analyzer tl_analyzer_port_reuse = {
 	.name = "port_reuse",
 	.flow_bytes = sizeof(struct flow_state),
+	.flow_hot_bytes = offsetof(struct flow_state, syn_ns),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,
 	.batch = batch,

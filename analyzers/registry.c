@@ -3,16 +3,18 @@
  * The registry: expands registry.def into the one table of operations that the engine calls.
  *
  *	slab entry of a flow, `stride` bytes, a multiple of a cache line:
- *	+---------+--------------+--------------+-- - - --+---------+
- *	| tracker | analyzer 0's | analyzer 1's |         | padding |
- *	+---------+--------------+--------------+-- - - --+---------+
- *	0         offset[0]      offset[1]
+ *	+---------+------------+--------------+-- - - --+-------------+---------+
+ *	| tracker | smallest's | next larger  |         | largest one | padding |
+ *	+---------+------------+--------------+-- - - --+-------------+---------+
+ *	0
  *
- * Worker half: a batch goes in passes, of which the slab entries and headers fit the first cache;
- * those of the next are fetched meanwhile. In each the tracker classifies first, then every
- *analyzer reads its verdicts, in the order of registry.def. Ticks and flow ends go the same way.
- *Judge half: an observation goes to the analyzer whose index it carries, the core's own to the
- *facts.
+ * With a million flows, time goes by waiting for these lines. So the small states, which every
+ * packet asks for, share the first ones; and while the analyzers look at one piece of a batch, the
+ * lines of the next are fetched, a few flows' before each analyzer's turn.
+ *
+ * Worker half: for each piece the tracker classifies first, then every analyzer reads its verdicts,
+ * in the order of registry.def. Ticks and flow ends go the same way. Judge half: an observation
+ * goes to the analyzer whose index it carries, the core's own to the facts.
  *
  * Invariants: the layout depends on registry.def alone; an analyzer sees no state but its own; its
  * state is zeroed once, at creation. Called by the engine only, as tapline/analyzer.h says: a
@@ -37,7 +39,8 @@ static const struct tl_analyzer *const analyzers[] = {
 
 #define ANALYZER_COUNT (sizeof(analyzers) / sizeof(analyzers[0]))
 #define CACHE_LINE     64u
-#define PASS_PACKETS   16u /* of about 2 KiB each, with state and headers */
+#define PIECE	       16u /* packets that all analyzers see before the next: they stay in L1 */
+#define LINES_MAX      64u
 
 _Static_assert(ANALYZER_COUNT < TL_OBSERVATION_CORE, "an index is no mark of the core");
 
@@ -47,7 +50,9 @@ struct worker {
 	void *state[ANALYZER_COUNT];
 	size_t ready; /* how many were initialised, and so are to be finished */
 	size_t flow_offset[ANALYZER_COUNT];
-	struct tl_segment segment[PASS_PACKETS];
+	uint32_t line_count;
+	uint16_t line[LINES_MAX]; /* offsets of an entry's lines that a usual packet touches */
+	struct tl_segment segment[PIECE];
 };
 
 struct judge {
@@ -63,15 +68,30 @@ static size_t round_up(size_t bytes, size_t unit)
 	return (bytes + unit - 1) / unit * unit;
 }
 
+/* Smallest first; equal ones as in registry.def. */
+static void order_by_size(size_t ret_order[ANALYZER_COUNT])
+{
+	for (size_t i = 0; i < ANALYZER_COUNT; i++) {
+		size_t at = i;
+
+		for (; at && analyzers[ret_order[at - 1]]->flow_bytes > analyzers[i]->flow_bytes;
+		     at--)
+			ret_order[at] = ret_order[at - 1];
+		ret_order[at] = i;
+	}
+}
+
 /* Fills in where each analyzer's bytes lie (may be NULL); the stride. */
 static size_t lay_out(size_t *ret_offset)
 {
 	size_t at = round_up(tl_tracker__flow_bytes(), 8);
+	size_t order[ANALYZER_COUNT];
 
+	order_by_size(order);
 	for (size_t i = 0; i < ANALYZER_COUNT; i++) {
 		if (ret_offset)
-			ret_offset[i] = at;
-		at = round_up(at + analyzers[i]->flow_bytes, 8);
+			ret_offset[order[i]] = at;
+		at = round_up(at + analyzers[order[i]]->flow_bytes, 8);
 	}
 	return round_up(at, CACHE_LINE);
 }
@@ -82,6 +102,32 @@ static size_t flow_bytes(void)
 }
 
 /* --- worker half --------------------------------------------------------------------------- */
+
+/* The usual packet is one in the middle of a connection. */
+static size_t hot_bytes(const struct tl_analyzer *a)
+{
+	return a->flow_hot_bytes ? a->flow_hot_bytes : a->flow_bytes;
+}
+
+static void add_lines(struct worker *w, size_t offset, size_t bytes)
+{
+	for (size_t line = offset / CACHE_LINE; line * CACHE_LINE < offset + bytes; line++) {
+		bool known = false;
+
+		for (uint32_t i = 0; i < w->line_count && !known; i++)
+			known = w->line[i] == line * CACHE_LINE;
+		if (!known && w->line_count < LINES_MAX)
+			w->line[w->line_count++] = (uint16_t)(line * CACHE_LINE);
+	}
+}
+
+static void choose_lines(struct worker *w)
+{
+	add_lines(w, 0, tl_tracker__flow_bytes());
+	for (size_t i = 0; i < ANALYZER_COUNT; i++)
+		if (analyzers[i]->flow_bytes)
+			add_lines(w, w->flow_offset[i], hot_bytes(analyzers[i]));
+}
 
 static void worker_destroy(void *ctx)
 {
@@ -118,6 +164,7 @@ static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_
 	if (!w)
 		return -ENOMEM;
 	lay_out(w->flow_offset);
+	choose_lines(w);
 	err = tl_tracker__create(opts, &w->tracker);
 	for (size_t i = 0; !err && i < ANALYZER_COUNT; i++) {
 		w->out[i] = (struct tl_analyzer_worker){
@@ -138,49 +185,47 @@ static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_
 	return 0;
 }
 
-/* The entries of up to a pass from packet `at` on, into the second cache. */
-static void fetch(const struct tl_batch *batch, uint32_t at)
+static void fetch(const struct worker *w, const struct tl_batch *batch, uint32_t from, uint32_t to)
 {
-	uint32_t end = batch->n - at < PASS_PACKETS ? batch->n : at + PASS_PACKETS;
-
-	for (uint32_t i = at; i < end; i++) {
+	for (uint32_t i = from; i < to && i < batch->n; i++) {
 		const struct tl_flow *flow = batch->lookup[i].ret_flow;
-		const unsigned char *entry = batch->slab;
+		const unsigned char *entry;
 
 		if (!flow)
 			continue;
-		entry += (size_t)flow->index * batch->slab_stride;
-		for (size_t line = 0; line < batch->slab_stride; line += CACHE_LINE)
-			__builtin_prefetch(entry + line, 0, 2);
+		entry = batch->slab + (size_t)flow->index * batch->slab_stride;
+		for (uint32_t k = 0; k < w->line_count; k++)
+			__builtin_prefetch(entry + w->line[k], 1);
 	}
 }
 
-static void worker_pass(struct worker *w, const struct tl_batch *batch)
+/* Packets `at` to `at + PIECE` of a batch, while those behind them are fetched. */
+static void worker_pass(struct worker *w, const struct tl_batch *batch, uint32_t at)
 {
-	const struct tl_analyzer_batch view = { .batch = batch, .segment = w->segment };
+	const uint32_t next = at + PIECE;
+	struct tl_batch piece = *batch;
+	const struct tl_analyzer_batch view = { .batch = &piece, .segment = w->segment };
 
-	tl_tracker__classify(w->tracker, batch, 0, w->segment);
-	for (size_t i = 0; i < ANALYZER_COUNT; i++)
+	piece.n = batch->n - at < PIECE ? batch->n - at : PIECE;
+	piece.packet += at;
+	piece.layers += at;
+	piece.lookup += at;
+	tl_tracker__classify(w->tracker, &piece, 0, w->segment);
+	for (uint32_t i = 0; i < ANALYZER_COUNT; i++) {
+		fetch(w, batch, next + i * PIECE / ANALYZER_COUNT,
+		      next + (i + 1) * PIECE / ANALYZER_COUNT);
 		if (analyzers[i]->batch)
 			analyzers[i]->batch(w->state[i], &view, w->flow_offset[i]);
+	}
 }
 
 static void worker_batch(void *ctx, const struct tl_batch *batch)
 {
 	struct worker *w = ctx;
 
-	fetch(batch, 0);
-	for (uint32_t at = 0; at < batch->n; at += PASS_PACKETS) {
-		struct tl_batch pass = *batch;
-
-		if (batch->n - at > PASS_PACKETS)
-			fetch(batch, at + PASS_PACKETS);
-		pass.n = batch->n - at < PASS_PACKETS ? batch->n - at : PASS_PACKETS;
-		pass.packet += at;
-		pass.layers += at;
-		pass.lookup += at;
-		worker_pass(w, &pass);
-	}
+	fetch(w, batch, 0, PIECE);
+	for (uint32_t at = 0; at < batch->n; at += PIECE)
+		worker_pass(w, batch, at);
 }
 
 static void worker_tick(void *ctx, uint64_t now_ns)

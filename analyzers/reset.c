@@ -69,7 +69,7 @@ static void pack_add(struct worker *w, struct service *service, uint64_t now_ns)
 static struct reset_service *service_of(const struct step *s)
 {
 	struct worker *w = s->w;
-	struct tl_endpoint e = tl_subject__of_flow(s->flow, s->flow->client).server;
+	struct tl_endpoint e = tl_endpoint__of_flow(s->flow, !(s->flow->client & 1u));
 	uint64_t hash = tl_text__hash(e.port, e.ip, sizeof(e.ip));
 	struct service *service = &w->service[hash & (SERVICES - 1)];
 

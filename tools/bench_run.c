@@ -209,6 +209,8 @@ static int create_analysis(struct worker *w)
 		w->slab = NULL;
 		return -ENOMEM;
 	}
+	/* Each packet asks for another entry: of small pages the TLB holds too few. */
+	madvise(w->slab, w->slab_bytes, MADV_HUGEPAGE);
 	w->observations = calloc(OBSERVATIONS, sizeof(*w->observations));
 	return w->observations ? w->run->analysis->worker_create(&opts, &w->analysis) : -ENOMEM;
 }

@@ -47,6 +47,8 @@ struct tl_analyzer {
 	const char *name;
 
 	size_t flow_bytes;
+	/* Of these, the first ones that packets in the middle of a connection touch; 0: all. */
+	size_t flow_hot_bytes;
 	size_t worker_bytes;
 	int (*worker_init)(void *state, const struct tl_analyzer_worker *worker);
 	/* `flow_offset`: where this analyzer's bytes lie in each flow's slab entry. */

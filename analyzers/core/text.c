@@ -80,24 +80,11 @@ void tl_endpoint__key(const struct tl_endpoint *endpoint, uint8_t ret_key[TL_END
 	ret_key[18] = (uint8_t)endpoint->port;
 }
 
-bool tl_endpoint__same_host(const struct tl_endpoint *a, const struct tl_endpoint *b)
-{
-	return a->ip_version == b->ip_version && !memcmp(a->ip, b->ip, sizeof(a->ip));
-}
-
-static struct tl_endpoint endpoint_of(const struct tl_flow *flow, unsigned side)
-{
-	struct tl_endpoint e = { .ip_version = flow->key.ip_version, .port = flow->key.port[side] };
-
-	memcpy(e.ip, flow->key.addr[side], sizeof(e.ip));
-	return e;
-}
-
 struct tl_subject tl_subject__of_flow(const struct tl_flow *flow, uint8_t client_side)
 {
 	struct tl_subject s = {
-		.client = endpoint_of(flow, client_side & 1u),
-		.server = endpoint_of(flow, !(client_side & 1u)),
+		.client = tl_endpoint__of_flow(flow, client_side & 1u),
+		.server = tl_endpoint__of_flow(flow, !(client_side & 1u)),
 		.proto = flow->key.proto,
 		.interface = flow->interface,
 		.tunnel_type = flow->tunnel_type,

@@ -6,6 +6,8 @@
 #ifndef TAPLINE_ANALYZERS_TEXT_H
 #define TAPLINE_ANALYZERS_TEXT_H
 
+#include <string.h>
+
 #include "tapline/flow.h"
 #include "tapline/record.h"
 
@@ -32,7 +34,24 @@ uint64_t tl_text__hash(uint64_t seed, const void *data, size_t bytes);
 #define TL_ENDPOINT_KEY 19
 void tl_endpoint__key(const struct tl_endpoint *endpoint, uint8_t ret_key[TL_ENDPOINT_KEY]);
 
-bool tl_endpoint__same_host(const struct tl_endpoint *a, const struct tl_endpoint *b);
+/* For every packet; so in words of fixed size, and without a call. */
+static inline bool tl_endpoint__same_host(const struct tl_endpoint *a, const struct tl_endpoint *b)
+{
+	uint64_t x[2], y[2];
+
+	memcpy(x, a->ip, sizeof(x));
+	memcpy(y, b->ip, sizeof(y));
+	return a->ip_version == b->ip_version && !((x[0] ^ y[0]) | (x[1] ^ y[1]));
+}
+
+/* One side of a flow. */
+static inline struct tl_endpoint tl_endpoint__of_flow(const struct tl_flow *flow, unsigned side)
+{
+	struct tl_endpoint e = { .ip_version = flow->key.ip_version, .port = flow->key.port[side] };
+
+	memcpy(e.ip, flow->key.addr[side], sizeof(e.ip));
+	return e;
+}
 
 /* Who a flow is about, when its client is known to be `client_side`. */
 struct tl_subject tl_subject__of_flow(const struct tl_flow *flow, uint8_t client_side);

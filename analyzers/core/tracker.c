@@ -17,6 +17,9 @@
 #define RANGES_LEAST 1024u
 #define RANGES_MOST  65536u
 
+/* Packets whose memory is fetched while earlier ones are looked at: more do not fit in L1. */
+#define AHEAD 12u
+
 /* A direction that only sends, unheard, for this long and this much must be answered unseen. */
 #define ONE_WAY_AFTER_NS 1000000000ull
 #define ONE_WAY_BYTES	 65536u
@@ -228,21 +231,29 @@ static void prefetch_state(const struct tl_tracked *f)
 		__builtin_prefetch((const char *)f + at, 1);
 }
 
+/* Fetches what the packet will ask for. */
+static void prepare(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+		    size_t flow_offset)
+{
+	tracker->has_key[i] = tl_copies__key(&tracker->copies, &batch->packet[i], &batch->layers[i],
+					     &tracker->key[i]);
+	if (tracker->has_key[i])
+		tl_copies__prefetch(&tracker->copies, &tracker->key[i]);
+	if (batch->lookup[i].ret_flow)
+		prefetch_state(state_of(batch, i, flow_offset));
+}
+
 void tl_tracker__classify(struct tl_tracker *tracker, const struct tl_batch *batch,
 			  size_t flow_offset, struct tl_segment *ret_segments)
 {
+	uint32_t prepared = 0;
+
 	memset(ret_segments, 0, batch->n * sizeof(*ret_segments));
-	for (uint32_t i = 0; i < batch->n; i++) {
-		tracker->has_key[i] = tl_copies__key(&tracker->copies, &batch->packet[i],
-						     &batch->layers[i], &tracker->key[i]);
-		if (tracker->has_key[i])
-			tl_copies__prefetch(&tracker->copies, &tracker->key[i]);
-		if (batch->lookup[i].ret_flow)
-			prefetch_state(state_of(batch, i, flow_offset));
-	}
 	for (uint32_t i = 0; i < batch->n; i++) {
 		struct tl_look look = { .segment = &ret_segments[i] };
 
+		while (prepared < batch->n && prepared < i + AHEAD)
+			prepare(tracker, batch, prepared++, flow_offset);
 		if (batch->lookup[i].ret_flow && has_tcp(&batch->packet[i], &batch->layers[i]))
 			look.flow = state_of(batch, i, flow_offset);
 		classify_one(tracker, batch, i, &look);
