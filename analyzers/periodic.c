@@ -60,19 +60,28 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
+/* Where pairs do not fit the table, one is told with each knock: no more is written than needed. */
+static void emit(const struct worker *w, uint16_t kind, const struct tl_subject *subject,
+		 const struct tl_periodic_report *report)
+{
+	struct tl_observation o;
+
+	memset(&o, 0, offsetof(struct tl_observation, data));
+	o.kind = kind;
+	o.ts_ns = w->last_ns;
+	o.data_bytes = (uint16_t)tl_periodic_report__bytes(report->count);
+	if (subject)
+		o.subject = *subject;
+	memcpy(o.data, report, o.data_bytes);
+	tl_analyzer_worker__emit(&w->out, &o);
+}
+
 static void tell_pair(struct worker *w, struct pair *p)
 {
-	struct tl_observation o = {
-		.kind = TL_PERIODIC_KNOCKED,
-		.ts_ns = w->last_ns,
-		.subject = p->subject,
-		.data_bytes = sizeof(p->now),
-	};
 	uint32_t way = p->now.way;
 
 	p->now.second = w->second;
-	memcpy(o.data, &p->now, sizeof(p->now));
-	tl_analyzer_worker__emit(&w->out, &o);
+	emit(w, TL_PERIODIC_KNOCKED, &p->subject, &p->now);
 	memset(&p->now, 0, offsetof(struct tl_periodic_report, at_ns));
 	p->now.way = way;
 }
@@ -84,19 +93,13 @@ static void end_second(struct worker *w)
 		.packets = w->packets,
 		.bytes = w->bytes,
 	};
-	struct tl_observation o = {
-		.kind = TL_PERIODIC_TOTALS,
-		.ts_ns = w->last_ns,
-		.data_bytes = sizeof(totals),
-	};
 
 	if (!w->packets)
 		return;
 	for (uint32_t i = 0; i < SETS * WAYS; i++)
 		if (w->pair[i].now.count || w->pair[i].now.packets)
 			tell_pair(w, &w->pair[i]);
-	memcpy(o.data, &totals, sizeof(totals));
-	tl_analyzer_worker__emit(&w->out, &o);
+	emit(w, TL_PERIODIC_TOTALS, NULL, &totals);
 	w->packets = w->bytes = 0;
 }
 

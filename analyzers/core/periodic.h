@@ -41,6 +41,12 @@ struct tl_periodic_report {
 
 _Static_assert(sizeof(struct tl_periodic_report) <= TL_OBSERVATION_BYTES, "one observation");
 
+/* Of a report with so many knocks, what goes into an observation. */
+static inline size_t tl_periodic_report__bytes(uint32_t count)
+{
+	return offsetof(struct tl_periodic_report, at_ns) + count * sizeof(uint32_t);
+}
+
 /* --- the beat: is a row of moments as even as a clock? ---------------------------------------- */
 
 #define TL_BEAT_RING	      64u

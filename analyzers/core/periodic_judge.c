@@ -382,9 +382,13 @@ void tl_periodic_judge__observe(void *state, const struct tl_observation *observ
 	struct tl_periodic_judge *j = state;
 	struct tl_periodic_report report;
 
-	if (observation->data_bytes != sizeof(report))
+	if (observation->data_bytes < offsetof(struct tl_periodic_report, at_ns) ||
+	    observation->data_bytes > sizeof(report))
 		return;
-	memcpy(&report, observation->data, sizeof(report));
+	memcpy(&report, observation->data, observation->data_bytes);
+	if (report.count > TL_PERIODIC_KNOCKS ||
+	    observation->data_bytes != tl_periodic_report__bytes(report.count))
+		return;
 	if (report.second > j->second) {
 		close_second(j);
 		j->second = report.second;
