@@ -23,7 +23,7 @@ struct fault_extra {
 
 static inline void fault__tcp(struct bed *b, const struct bed_tcp *t, const struct fault_extra *x)
 {
-	static const uint8_t zeros[2048];
+	static const uint8_t zeros[16384];
 	uint8_t src[16], dst[16];
 	struct tl_layers l = { .proto = 6, .l3_offset = 14, .l4_offset = 34 };
 	struct tl_packet p = { .data = zeros, .linktype = TL_LINKTYPE_ETHERNET };
@@ -48,6 +48,7 @@ static inline void fault__tcp(struct bed *b, const struct bed_tcp *t, const stru
 	p.ts_ns = BED_START_NS + t->ms * BED_MS;
 	p.frame = ++b->frame;
 	p.caplen = p.wirelen = 54 + t->payload_bytes;
+	cr_assert_leq(p.caplen, sizeof(zeros));
 	bed__packet(b, &p, &l);
 }
 
