@@ -37,7 +37,7 @@ recorder_command() { # RECORDER
 	case $1 in
 	tapline-afxdp) COMMAND=("$TAPLINE" capture -i span0 -w "$OUT/kept" --workers 1 --cpus 1
 		--backend afxdp) ;;
-	tapline-afpacket) COMMAND=("$TAPLINE" capture -i span0 -w "$OUT/kept" --workers 1 --cpus 1
+	tapline-afpacket) COMMAND=("$TAPLINE" capture -i span0 -w "$OUT/kept" -B 262144 --workers 1 --cpus 1
 		--backend afpacket) ;;
 	tcpdump) COMMAND=(tcpdump -i span0 -n -B 262144 -w "$OUT/kept") ;;
 	dumpcap) COMMAND=(dumpcap -q -i span0 -B 256 -w "$OUT/kept") ;;
