@@ -398,7 +398,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 
 		if (p.packet->ts_ns > w->now_ns)
 			w->now_ns = p.packet->ts_ns;
-		if (p.segment->verdict == TL_VERDICT_COPY || p.layers->proto != PROTO_TCP ||
+		if (tl_segment__is_void(p.segment) || p.layers->proto != PROTO_TCP ||
 		    p.segment->verdict == TL_VERDICT_NOT_TRACKED || !p.flow)
 			continue;
 		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);

@@ -529,7 +529,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 
 		if (packet->ts_ns > w->now_ns)
 			w->now_ns = packet->ts_ns;
-		if (b->segment[i].verdict == TL_VERDICT_COPY)
+		if (tl_segment__is_void(&b->segment[i]))
 			continue;
 		if (layers->proto == PROTO_ICMP || layers->proto == PROTO_ICMPV6) {
 			on_icmp(w, packet, layers, lookup->ret_flow);

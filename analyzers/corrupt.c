@@ -3,7 +3,8 @@
  * packet.corrupt: packets whose checksum says that a box or a link on the way here changed them.
  *
  *	worker: bad checksum ─► kept for the flow until its fate shows ─► observation
- *	          fate: sent again (the receiver threw it away) │ ACKed all the same │ unknown
+ *	          fate: sent again (the receiver threw it away), whole or damaged as well
+ *	                │ ACKed all the same │ unknown
  *	judge:  is it the wire, or offload at the host that captures? ─► one finding for each layer
  *
  * A bad checksum alone proves little: a host that leaves checksums to its NIC shows them all bad,
@@ -18,10 +19,8 @@
 #include <string.h>
 
 #include "core/analyzer_impl.h"
-#include "core/checksum.h"
 #include "core/tcp_fault.h"
 #include "core/text.h"
-#include "tapline/cursor.h"
 
 #define PROTO_ICMP   1
 #define PROTO_ICMPV6 58
@@ -37,7 +36,7 @@ enum layer { LAYER_IPV4, LAYER_TCP, LAYER_UDP, LAYER_ICMP, LAYERS };
 
 static const char *const layer_name[LAYERS] = { "ipv4", "tcp", "udp", "icmp" };
 
-enum fate { FATE_UNKNOWN = 0, FATE_SENT_AGAIN, FATE_ACKED };
+enum fate { FATE_UNKNOWN = 0, FATE_SENT_AGAIN, FATE_ACKED, FATE_DAMAGED_AGAIN };
 
 /* A packet with a bad checksum, and what became of it. */
 struct bad {
@@ -183,15 +182,15 @@ static void settle(struct worker *w, struct flow_state *fs, const struct tl_anal
 		tell(w, lookup->ret_flow, fs, &bad);
 }
 
-/* With 0 in its field, the header's checksum was left to a NIC. */
-static bool is_ip_bad(const struct tl_packet *p, const struct tl_layers *l)
+/* The same bytes as those whose fate is open, damaged once more. */
+static bool is_again(const struct flow_state *fs, const struct tl_analyzer_batch *b, uint32_t i)
 {
-	struct tl_cursor c = tl_cursor__init(p->data, p->caplen);
+	const struct tl_layers *l = &b->batch->layers[i];
 
-	if (!(l->flags & TL_LAYERS_BAD_IP_CSUM))
-		return false;
-	tl_cursor__skip(&c, l->l3_offset + 10);
-	return tl_cursor__be16(&c) != 0;
+	return fs->ns && !fs->is_acked && is_tcp_data(l) && fs->bytes &&
+	       b->batch->lookup[i].ret_side == fs->side &&
+	       b->segment[i].relative_seq == fs->relative_seq &&
+	       fs->end_seq == l->seq + l->payload_bytes + ((l->tcp_flags & TL_TCP_SYN) ? 1 : 0);
 }
 
 static uint8_t layer_of(const struct tl_layers *l)
@@ -207,20 +206,24 @@ static void examine(struct worker *w, const struct tl_analyzer_batch *b, uint32_
 	const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
 	struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 	const struct tl_layers *l = &b->batch->layers[i];
-	bool ip_bad = is_ip_bad(&b->batch->packet[i], l);
-	int ok = ip_bad ? 0 : tl_checksum__transport(&b->batch->packet[i], l);
+	uint8_t sum = b->segment[i].sum;
 	struct bad pushed_out = { .fate = FATE_UNKNOWN };
 
-	if (ok == 1) {
+	if (sum == TL_SUM_GOOD) {
 		if (!fs->good[lookup->ret_side]++)
 			note_good_flow(w, l);
 		if (fs->ns)
 			settle(w, fs, b, i);
-	} else if (!ok) {
+	} else if (sum != TL_SUM_UNKNOWN) {
+		if (is_again(fs, b, i)) {
+			pushed_out.fate = FATE_DAMAGED_AGAIN;
+			pushed_out.again = (struct tl_proof){ .frame = b->batch->packet[i].frame,
+							      .ts_ns = b->batch->packet[i].ts_ns };
+		}
 		fs->bad[lookup->ret_side]++;
 		if (fs->ns)
 			tell(w, lookup->ret_flow, fs, &pushed_out);
-		keep(fs, b, i, ip_bad ? LAYER_IPV4 : layer_of(l));
+		keep(fs, b, i, sum == TL_SUM_BAD_IP ? LAYER_IPV4 : layer_of(l));
 	}
 }
 
@@ -247,7 +250,7 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 
 /* Of one layer. */
 struct group {
-	uint64_t packets, flows, sent_again, acked, lone;
+	uint64_t packets, flows, sent_again, damaged_again, acked, lone;
 	uint32_t pair_count;
 	struct tl_subject pair[PAIRS_MAX];
 	bool more_pairs;
@@ -306,7 +309,8 @@ static void filter(struct tl_finding *f, const struct group *g)
 static void word(struct tl_finding *f, const struct group *g, const struct bad *bad)
 {
 	const char *layer = layer_name[bad->layer];
-	char client[TL_TEXT_IP], server[TL_TEXT_ENDPOINT], more[40] = "", again[64] = "";
+	char client[TL_TEXT_IP], server[TL_TEXT_ENDPOINT], more[40] = "", again[128] = "";
+	size_t at = 0;
 
 	tl_text__ip(&g->pair[0].client, client);
 	if (bad->layer == LAYER_ICMP)
@@ -318,12 +322,16 @@ static void word(struct tl_finding *f, const struct group *g, const struct bad *
 			 g->more_pairs ? "more than " : "", g->pair_count - 1,
 			 tl_text__plural(g->pair_count - 1));
 	if (g->sent_again)
-		snprintf(again, sizeof(again), "; %llu of them had to be sent again",
-			 (unsigned long long)g->sent_again);
+		at = (size_t)snprintf(again, sizeof(again), "; %llu of them had to be sent again",
+				      (unsigned long long)g->sent_again);
+	if (g->damaged_again)
+		snprintf(again + at, sizeof(again) - at,
+			 "; %llu were sent again and damaged once more",
+			 (unsigned long long)g->damaged_again);
 	tl_finding__summary(f, "%llu packet%s between %s and %s%s with a bad %s checksum%s",
 			    (unsigned long long)g->packets, tl_text__plural(g->packets), client,
 			    server, more, layer, again);
-	tl_finding__cause(f, g->acked && !g->sent_again && !g->lone
+	tl_finding__cause(f, g->acked && !g->sent_again && !g->damaged_again && !g->lone
 				     ? "the receiver ACKed them all the same: they were damaged on "
 				       "the way to this capture only, or a box puts the checksum "
 				       "right behind it"
@@ -339,6 +347,7 @@ static void count(struct group *g, const struct bad *bad)
 	g->packets++;
 	g->flows += bad->is_first || !g->flows;
 	g->sent_again += bad->fate == FATE_SENT_AGAIN;
+	g->damaged_again += bad->fate == FATE_DAMAGED_AGAIN;
 	g->acked += bad->fate == FATE_ACKED;
 	g->lone += bad->layer == LAYER_UDP || bad->layer == LAYER_ICMP;
 }
@@ -348,6 +357,7 @@ static void details(struct tl_finding *f, const struct group *g, const struct ba
 	tl_finding__detail_string(f, "layer", layer_name[bad->layer]);
 	tl_finding__detail_u64(f, "packets", g->packets);
 	tl_finding__detail_u64(f, "sent_again", g->sent_again);
+	tl_finding__detail_u64(f, "damaged_again", g->damaged_again);
 	tl_finding__detail_u64(f, "acked", g->acked);
 	tl_finding__detail_u64(f, "flows", g->flows);
 }
@@ -393,9 +403,12 @@ static void observe(void *state, const struct tl_observation *o)
 		if (bad.fate == FATE_SENT_AGAIN)
 			tl_finding__evidence(f, bad.again.frame, bad.again.ts_ns,
 					     "the same bytes again, with a good checksum");
+		if (bad.fate == FATE_DAMAGED_AGAIN)
+			tl_finding__evidence(f, bad.again.frame, bad.again.ts_ns,
+					     "the same bytes again, damaged once more");
 	}
-	f->severity = g->sent_again || g->lone ? TL_WARNING : TL_INFO;
-	f->confidence = g->sent_again ? 0.97 : 0.8;
+	f->severity = g->sent_again || g->damaged_again || g->lone ? TL_WARNING : TL_INFO;
+	f->confidence = g->sent_again ? 0.97 : g->damaged_again ? 0.9 : 0.8;
 	if (bad.packet.ts_ns < f->first_ns)
 		f->first_ns = bad.packet.ts_ns;
 	if (o->ts_ns > f->last_ns)

@@ -533,7 +533,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		if (packet->ts_ns > w->now_ns)
 			w->now_ns = packet->ts_ns;
 		if (l->proto != PROTO_TCP || !fs || fs->kind == IS_NOT_HTTP ||
-		    b->segment[i].verdict == TL_VERDICT_COPY)
+		    tl_segment__is_void(&b->segment[i]))
 			continue;
 		on_tcp(&s, fs, &(struct tl_stream_packet){ packet, l, &b->segment[i] });
 	}

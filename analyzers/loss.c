@@ -359,7 +359,8 @@ static void on_tcp(const struct step *s)
 		on_dsack(s);
 	if (fs->ill && s->segment->needless)
 		take_back(s, s->segment->needless);
-	if (!s->layers->payload_bytes || !fs->talked[!s->direction])
+	/* What came by damaged was lost by that: packet.corrupt tells it. */
+	if (!s->layers->payload_bytes || !fs->talked[!s->direction] || s->segment->mends)
 		return;
 	switch (s->segment->verdict) {
 	case TL_VERDICT_LOST_BEFORE:
@@ -402,8 +403,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		};
 
 		if (s.layers->proto != TL_PROTO_TCP || !s.flow || !s.layers->tcp_flags ||
-		    s.segment->verdict == TL_VERDICT_COPY ||
-		    s.segment->verdict == TL_VERDICT_NOT_TRACKED)
+		    tl_segment__is_void(s.segment) || s.segment->verdict == TL_VERDICT_NOT_TRACKED)
 			continue;
 		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		s.direction = b->batch->lookup[i].ret_side == s.flow->client ? LOSS_UP : LOSS_DOWN;

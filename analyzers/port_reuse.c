@@ -375,7 +375,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		if (s.now_ns > w->now_ns)
 			w->now_ns = s.now_ns;
 		if (s.layers->proto != TL_PROTO_TCP || !s.flow || !s.layers->tcp_flags ||
-		    b->segment[i].verdict == TL_VERDICT_COPY)
+		    tl_segment__is_void(&b->segment[i]))
 			continue;
 		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		s.from_client = b->batch->lookup[i].ret_side == s.flow->client;

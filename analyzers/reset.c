@@ -610,8 +610,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		if (s.now_ns > w->now_ns)
 			w->now_ns = s.now_ns;
 		if (s.layers->proto != TL_PROTO_TCP || !s.flow || !s.layers->tcp_flags ||
-		    s.segment->verdict == TL_VERDICT_COPY ||
-		    s.segment->verdict == TL_VERDICT_NOT_TRACKED)
+		    tl_segment__is_void(s.segment) || s.segment->verdict == TL_VERDICT_NOT_TRACKED)
 			continue;
 		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		s.from_client = s.side == s.flow->client;

@@ -364,7 +364,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		};
 
 		if (step.layers->proto != TL_PROTO_TCP || !step.flow ||
-		    step.segment->verdict == TL_VERDICT_COPY ||
+		    tl_segment__is_void(step.segment) ||
 		    step.segment->verdict == TL_VERDICT_NOT_TRACKED || !step.layers->tcp_flags ||
 		    step.layers->tcp_flags & TL_TCP_SYN)
 			continue;

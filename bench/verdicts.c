@@ -35,8 +35,8 @@
 #define START_NS    1700000000000000000ull
 
 static const char *const verdict_name[VERDICTS] = {
-	"new",	     "copy",	     "reordered", "lost_before",    "lost_after",  "spurious",
-	"keepalive", "window_probe", "pure_ack",  "syn_retransmit", "not_tracked",
+	"new",	     "copy",	     "reordered", "lost_before",    "lost_after", "spurious",
+	"keepalive", "window_probe", "pure_ack",  "syn_retransmit", "damaged",	  "not_tracked",
 };
 static const char *const trigger_name[TRIGGERS] = { "none", "rto", "fast", "tlp" };
 

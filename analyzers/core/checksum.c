@@ -11,6 +11,7 @@
 #endif
 
 #include "core/checksum.h"
+#include "core/segment.h"
 #include "tapline/cursor.h"
 
 #define PROTO_ICMP   1
@@ -127,4 +128,26 @@ int tl_checksum__transport(const struct tl_packet *packet, const struct tl_layer
 	default:
 		return -ENODATA;
 	}
+}
+
+static bool is_ip_bad(const struct tl_packet *packet, const struct tl_layers *l)
+{
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+
+	if (!(l->flags & TL_LAYERS_BAD_IP_CSUM))
+		return false;
+	tl_cursor__skip(&c, l->l3_offset + 10);
+	return tl_cursor__be16(&c) != 0;
+}
+
+uint8_t tl_checksum__packet(const struct tl_packet *packet, const struct tl_layers *l)
+{
+	int ok;
+
+	if (is_ip_bad(packet, l))
+		return TL_SUM_BAD_IP;
+	ok = tl_checksum__transport(packet, l);
+	if (ok < 0)
+		return TL_SUM_UNKNOWN;
+	return ok ? TL_SUM_GOOD : TL_SUM_BAD;
 }

@@ -22,4 +22,7 @@ uint16_t tl_checksum__fold(const uint8_t *bytes, size_t count, uint64_t sum);
  */
 int tl_checksum__transport(const struct tl_packet *packet, const struct tl_layers *layers);
 
+/* enum tl_sum of a packet. With 0 in its field, the IPv4 header's checksum was left to a NIC. */
+uint8_t tl_checksum__packet(const struct tl_packet *packet, const struct tl_layers *layers);
+
 #endif

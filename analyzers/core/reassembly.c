@@ -248,7 +248,7 @@ static bool carries_stream_bytes(const struct tl_stream_packet *packet)
 
 	/* A probe may carry the next byte; where it lies decides, as with every repeat. */
 	return l->proto == 6 && l->payload_bytes && !(l->tcp_flags & TL_TCP_RST) &&
-	       packet->segment->verdict != TL_VERDICT_COPY &&
+	       !tl_segment__is_void(packet->segment) &&
 	       packet->segment->verdict != TL_VERDICT_NOT_TRACKED;
 }
 

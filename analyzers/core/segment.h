@@ -6,6 +6,7 @@
 #ifndef TAPLINE_ANALYZERS_SEGMENT_H
 #define TAPLINE_ANALYZERS_SEGMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum tl_verdict {
@@ -19,7 +20,16 @@ enum tl_verdict {
 	TL_VERDICT_WINDOW_PROBE, /* any shape of probe while the peer's window is shut */
 	TL_VERDICT_PURE_ACK,	 /* no bytes, no SYN, FIN or RST */
 	TL_VERDICT_SYN_RETRANSMIT, /* the same SYN (or SYN-ACK) with the same ISN again */
-	TL_VERDICT_NOT_TRACKED,	   /* no flow, a later fragment, or headers cut off */
+	TL_VERDICT_DAMAGED, /* a bad checksum: its receiver throws it away, so nobody hears it */
+	TL_VERDICT_NOT_TRACKED, /* no flow, a later fragment, or headers cut off */
+};
+
+/* Of any protocol. */
+enum tl_sum {
+	TL_SUM_UNKNOWN = 0, /* left to a NIC, cut off, a fragment */
+	TL_SUM_GOOD,
+	TL_SUM_BAD,
+	TL_SUM_BAD_IP, /* that of the IPv4 header */
 };
 
 enum tl_trigger { TL_TRIGGER_NONE = 0, TL_TRIGGER_RTO, TL_TRIGGER_FAST, TL_TRIGGER_TLP };
@@ -38,6 +48,8 @@ struct tl_segment {
 	uint8_t duplicate_ack; /* this ACK is a duplicate (RFC 5681) */
 	uint8_t window_known;  /* window_bytes is scaled rightly (both SYNs seen), or is 0 */
 	uint8_t rst_fit;       /* enum tl_rst_fit */
+	uint8_t sum;	       /* enum tl_sum; unknown for a copy */
+	uint8_t mends;	       /* it brings again what came by damaged */
 	uint32_t relative_seq; /* of the first byte, from the ISN (or the first byte seen) */
 	uint32_t new_bytes;    /* bytes of this segment that are new */
 	uint32_t window_bytes; /* the window this segment advertises */
@@ -52,5 +64,11 @@ struct tl_segment {
 	 */
 	uint64_t original_ns;
 };
+
+/* Does it say nothing to its receiver, so that no analyzer of what is said hears it? */
+static inline bool tl_segment__is_void(const struct tl_segment *segment)
+{
+	return segment->verdict == TL_VERDICT_COPY || segment->verdict == TL_VERDICT_DAMAGED;
+}
 
 #endif

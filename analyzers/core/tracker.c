@@ -2,9 +2,10 @@
 /*
  * See tracker.h. For each packet of a batch, in order:
  *
- *   copy? ─► holes whose time has passed ─► its bytes ─► its ACK and SACKs ─► one way or two?
+ *   copy? ─► damaged? ─► holes whose time has passed ─► its bytes ─► its ACK and SACKs ─► one way
+ * or two?
  *
- * A copy changes nothing but the count of copies.
+ * A copy changes nothing but the count of copies. Of a damaged one only its bytes count, as seen.
  */
 #include "core/tracker.h"
 
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/checksum.h"
 #include "core/tracker_tcp.h"
 
 #define RANGES_LEAST 1024u
@@ -24,6 +26,10 @@
 #define ONE_WAY_AFTER_NS 1000000000ull
 #define ONE_WAY_BYTES	 65536u
 
+/* Ethernet with two tags. */
+#define FRAME_MAX  1522u
+#define SUMS_LEAST 32u /* good ones, before a bad one of an unknown sender is damage */
+
 #define TICK_US		3000u /* a clock of milliseconds, and what the tap's may be off */
 #define TICK_LEARNED_MS 50u
 
@@ -32,6 +38,8 @@ struct tl_tracker {
 	struct tl_copies copies;
 	struct tl_range_pool pool;
 	struct tl_report report;
+	uint64_t good_sums, bad_sums;	  /* packets of the worker's */
+	uint64_t good_jumbos, bad_jumbos; /* those of them beyond FRAME_MAX */
 	struct tl_print_key key[TL_BATCH_MAX];
 	bool has_key[TL_BATCH_MAX];
 };
@@ -185,6 +193,10 @@ static void take_tcp(struct tl_tracker *tracker, const struct tl_batch *batch, u
 		tl_direction__expire_holes(look, &f->dir[0], false);
 	if (f->dir[1].holes.head)
 		tl_direction__expire_holes(look, &f->dir[1], false);
+	if (look->segment->verdict == TL_VERDICT_DAMAGED) {
+		tl_look__damaged_bytes(look);
+		return;
+	}
 	tl_look__bytes(look);
 	if (look->segment->verdict == TL_VERDICT_NOT_TRACKED)
 		return;
@@ -196,6 +208,59 @@ static void take_tcp(struct tl_tracker *tracker, const struct tl_batch *batch, u
 		look->segment->flight_bytes = look->d->next_seq - look->d->una;
 	count_ways(look, side);
 }
+
+/* --- damaged on the way here ---------------------------------------------------------------- */
+
+static void count_sum(uint8_t *count)
+{
+	if (*count < UINT8_MAX)
+		++*count;
+}
+
+static void count_sums(struct tl_tracker *tracker, const struct tl_packet *packet, bool is_good)
+{
+	bool is_jumbo = packet->wirelen > FRAME_MAX;
+
+	tracker->good_sums += is_good;
+	tracker->bad_sums += !is_good;
+	tracker->good_jumbos += is_jumbo && is_good;
+	tracker->bad_jumbos += is_jumbo && !is_good;
+}
+
+/*
+ * Does a bad checksum mean damage? Not of a sender that leaves them to its NIC, nor in a capture
+ * whose addresses were rewritten. So good ones must have been seen: of the same sender in this
+ * flow, no fewer than bad ones; or nearly everywhere. Long frames may be several that a NIC put
+ * together, with the checksum of the first, unless others are seen to be right.
+ */
+static bool means_damage(const struct tl_tracker *tracker, const struct tl_direction *d,
+			 const struct tl_packet *packet)
+{
+	if (packet->wirelen > FRAME_MAX && tracker->good_jumbos < 8 * tracker->bad_jumbos)
+		return false;
+	if (d && d->good_sums)
+		return d->good_sums >= d->bad_sums;
+	return tracker->good_sums > SUMS_LEAST && tracker->bad_sums < tracker->good_sums / 8;
+}
+
+static void check_sum(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+		      const struct tl_look *look)
+{
+	const struct tl_packet *packet = &batch->packet[i];
+	struct tl_direction *d = look->flow ? &look->flow->dir[batch->lookup[i].ret_side] : NULL;
+	struct tl_segment *segment = look->segment;
+
+	segment->sum = tl_checksum__packet(packet, &batch->layers[i]);
+	if (segment->sum == TL_SUM_UNKNOWN)
+		return;
+	count_sums(tracker, packet, segment->sum == TL_SUM_GOOD);
+	if (d)
+		count_sum(segment->sum == TL_SUM_GOOD ? &d->good_sums : &d->bad_sums);
+	if (segment->sum != TL_SUM_GOOD && means_damage(tracker, d, packet))
+		segment->verdict = TL_VERDICT_DAMAGED;
+}
+
+/* --- all of it ------------------------------------------------------------------------------ */
 
 static void classify_one(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
 			 struct tl_look *look)
@@ -209,7 +274,8 @@ static void classify_one(struct tl_tracker *tracker, const struct tl_batch *batc
 		tracker->totals.copy_bytes += packet->wirelen;
 		return;
 	}
-	if (l->src && l->ip_version) {
+	check_sum(tracker, batch, i, look);
+	if (l->src && l->ip_version && look->segment->verdict != TL_VERDICT_DAMAGED) {
 		struct tl_report_host host = {
 			.ip = l->src,
 			.ip_version = l->ip_version,
@@ -296,6 +362,7 @@ void tl_tracker__flow_end(struct tl_tracker *tracker, const struct tl_flow *flow
 		tl_direction__close_holes(&look, d, closed[!side]);
 		tl_direction__settle_doubt(&look, d, !fin && !closed[!side]);
 		tl_ranges__clear(&tracker->pool, &d->sacked);
+		tl_ranges__clear(&tracker->pool, &d->damaged);
 	}
 }
 

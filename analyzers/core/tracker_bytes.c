@@ -16,6 +16,7 @@
 #define MIRROR_PLAY_NS	 10000000ull  /* an ACK may be shown this long before what it ACKs */
 #define KEEPALIVE_NS	 900000000ull /* the least idle time before a keep-alive with a byte */
 #define REORDER_NS	 20000000ull  /* longest reordering when no RTT is known */
+#define DAMAGED_REACH	 (1u << 20)   /* how far from the others a damaged segment may lie */
 #define ID_SCORE_TRUSTED 3
 #define ID_SCORE_MAX	 12
 #define ID_STEP_MAX	 4096 /* a host's counter for all its packets may jump this far */
@@ -30,14 +31,14 @@ static uint64_t since(const struct tl_look *look, uint64_t then_ns)
 static void add_mark(struct tl_look *look)
 {
 	struct tl_direction *d = look->d;
-	const struct tl_mark *newest = &d->mark[d->mark_at];
 	uint32_t flight = d->next_seq - d->una;
 
-	if (tl_direction__is(d, TL_DIRECTION_ACKED) && newest->ns && flight <= FARTHEST &&
-	    d->next_seq - newest->end < flight / TL_MARKS)
+	if (tl_direction__is(d, TL_DIRECTION_ACKED) && d->mark_ns[d->mark_at] &&
+	    flight <= FARTHEST && d->next_seq - d->mark_end[d->mark_at] < flight / TL_MARKS)
 		return;
 	d->mark_at = (uint8_t)(d->mark_at + 1u) % TL_MARKS;
-	d->mark[d->mark_at] = (struct tl_mark){ .ns = look->now_ns, .end = d->next_seq };
+	d->mark_ns[d->mark_at] = look->now_ns;
+	d->mark_end[d->mark_at] = d->next_seq;
 }
 
 /* When the byte before `end` was first seen: never later than told. */
@@ -46,11 +47,11 @@ static uint64_t first_seen_ns(const struct tl_direction *d, uint32_t end)
 	uint64_t ns = d->new_ns;
 
 	for (uint32_t i = 0; i < TL_MARKS; i++) {
-		const struct tl_mark *mark = &d->mark[(d->mark_at - i) % TL_MARKS];
+		uint32_t at = (d->mark_at - i) % TL_MARKS;
 
-		if (!mark->ns || tl_seq__before(mark->end, end))
+		if (!d->mark_ns[at] || tl_seq__before(d->mark_end[at], end))
 			break;
-		ns = mark->ns;
+		ns = d->mark_ns[at];
 	}
 	return ns;
 }
@@ -229,6 +230,7 @@ static void take_syn(struct tl_look *look)
 		return;
 	tl_ranges__clear(look->pool, &d->holes);
 	tl_ranges__clear(look->pool, &d->sacked);
+	tl_ranges__clear(look->pool, &d->damaged);
 	d->flags &= TL_DIRECTION_WINDOW;
 	note_syn(d, l);
 	d->flags |= TL_DIRECTION_TIMED;
@@ -417,6 +419,11 @@ static void take_data(struct tl_look *look, uint32_t start, uint32_t end)
 		segment->verdict = verdict_of_fill(look, &taken.hole);
 	else if (units < end - start)
 		segment->verdict = verdict_of_repeat(look, start, tl_seq__min(end, was_next));
+	if (d->damaged.head) {
+		struct tl_range whole = { .start = start, .end = end };
+
+		segment->mends = tl_ranges__subtract(look->pool, &d->damaged, &whole) > 0;
+	}
 	if (is_retransmission(segment->verdict)) {
 		if (!taken.filled)
 			segment->original_ns = first_seen_ns(d, tl_seq__min(end, was_next));
@@ -520,4 +527,28 @@ void tl_look__bytes(struct tl_look *look)
 	if (tl_direction__is(d, TL_DIRECTION_ACKED) && tl_seq__before(d->next_seq, d->una))
 		d->next_seq = d->una;
 	take_identity(look);
+}
+
+/*
+ * Its bytes passed the tap, so they are no hole there; the stream gets them with the segment that
+ * brings them again. Where its own numbers were hit it lies far off, and is left out.
+ */
+void tl_look__damaged_bytes(struct tl_look *look)
+{
+	const struct tl_layers *l = look->l;
+	struct tl_direction *d = look->d;
+	uint32_t end = l->seq + l->payload_bytes;
+	bool empty = !tl_direction__is(d, TL_DIRECTION_ACKED) || d->una == d->next_seq;
+	struct taken taken = { 0 };
+
+	if (tl_direction__is(d, TL_DIRECTION_BASED))
+		look->segment->relative_seq = l->seq - d->base_seq;
+	if (!l->payload_bytes || l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN | TL_TCP_RST) ||
+	    !tl_direction__is(d, TL_DIRECTION_SEEN | TL_DIRECTION_BASED) ||
+	    l->seq - d->next_seq + DAMAGED_REACH > 2 * DAMAGED_REACH)
+		return;
+	take_range(look, l->seq, end, &taken);
+	if (taken.fresh + taken.filled)
+		tl_ranges__add(look->pool, &d->damaged, l->seq, end);
+	note_new(look, &taken, empty);
 }

@@ -42,11 +42,6 @@ enum tl_direction_flag {
 	TL_DIRECTION_SACK = 1u << 15,  /* its SYN permitted SACK */
 };
 
-struct tl_mark {
-	uint64_t ns;
-	uint32_t end;
-};
-
 struct tl_direction {
 	uint64_t last_ns;  /* new bytes, or a retransmission */
 	uint64_t new_ns;   /* new bytes */
@@ -72,8 +67,9 @@ struct tl_direction {
 	uint32_t pending_missed; /* bytes to tell with its next segment */
 	struct tl_range_list holes;
 	struct tl_range_list sacked;
-	uint16_t flags; /* enum tl_direction_flag */
-	uint16_t ip_id; /* of the newest segment */
+	struct tl_range_list damaged; /* came by with a bad checksum, and not whole so far */
+	uint16_t flags;		      /* enum tl_direction_flag */
+	uint16_t ip_id;		      /* of the newest segment */
 	uint16_t window;
 	uint16_t largest; /* payload of one segment */
 	uint8_t id_score; /* how surely its IP IDs grow */
@@ -82,8 +78,10 @@ struct tl_direction {
 	uint8_t recovery; /* enum tl_trigger that began it */
 	uint8_t stray;	  /* segments in a row far outside */
 	uint8_t mark_at;
-	uint16_t again_count; /* segments up to again_end, not ACKed; 0 where SACK tells */
-	struct tl_mark mark[TL_MARKS];
+	uint8_t good_sums, bad_sums; /* packets; they stop at the most */
+	uint16_t again_count;	     /* segments up to again_end, not ACKed; 0 where SACK tells */
+	uint64_t mark_ns[TL_MARKS];
+	uint32_t mark_end[TL_MARKS];
 };
 
 enum tl_tracked_flag {
@@ -124,6 +122,8 @@ static inline bool tl_direction__is(const struct tl_direction *d, uint32_t flags
 
 /* tracker_bytes.c: what the segment's own bytes are. Sets the verdict and the trigger. */
 void tl_look__bytes(struct tl_look *look);
+/* tracker_bytes.c: likewise, of a segment that its receiver throws away. */
+void tl_look__damaged_bytes(struct tl_look *look);
 /* tracker_ack.c: what its ACK and SACKs say of the other direction's bytes. */
 void tl_look__ack(struct tl_look *look);
 /* tracker_trigger.c: why a retransmission was sent (enum tl_trigger). Call before `d` is updated.

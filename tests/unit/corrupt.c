@@ -24,7 +24,16 @@ static void stop(void)
 
 TestSuite(corrupt, .init = start, .fini = stop);
 
-enum damage { WHOLE, PAYLOAD, OFFLOAD, GARBAGE, IP_HEADER };
+enum damage { WHOLE, PAYLOAD, OFFLOAD, GARBAGE, IP_HEADER, LENGTH, RST_BIT };
+
+/* In the number of Content-Length, which the checksum tells. */
+static void spoil_length(uint8_t *bytes, size_t count)
+{
+	uint8_t *at = memmem(bytes, count, "10\r\n\r\n", 6);
+
+	if (at)
+		*at = '9';
+}
 
 static void spoil(uint8_t *bytes, size_t count, enum damage damage, const struct tl_layers *l)
 {
@@ -34,6 +43,10 @@ static void spoil(uint8_t *bytes, size_t count, enum damage damage, const struct
 		bytes[count - 3] ^= 0x40;
 	} else if (damage == GARBAGE) {
 		field[0] ^= 0x55;
+	} else if (damage == LENGTH) {
+		spoil_length(bytes, count);
+	} else if (damage == RST_BIT) {
+		bytes[l->l4_offset + 13] ^= TL_TCP_RST;
 	} else if (damage == IP_HEADER) {
 		bytes[l->l3_offset + 10] ^= 0x11;
 	} else if (damage == OFFLOAD) {
@@ -61,8 +74,8 @@ static void segment(uint64_t ms, bool from_client, const struct bed_tcp *t, enum
 			      .seq = t->seq,
 			      .ack = t->ack,
 			      .flags = t->flags };
-	struct tl_packet p =
-		pb__tcp_packet(bytes, &ip, &tcp, (struct pb_payload){ NULL, t->payload_bytes });
+	struct tl_packet p = pb__tcp_packet(bytes, &ip, &tcp,
+					    (struct pb_payload){ t->payload, t->payload_bytes });
 	struct tl_layers l;
 
 	tl_decode(&p, &l);
@@ -157,6 +170,86 @@ Test(corrupt, whole_packets_are_no_finding)
 	transfer(10, 20, WHOLE, false);
 	bed__end(b);
 	cr_expect_eq(bed__count(b, "packet.", TL_INFO), 0);
+}
+
+/* --- what others make of a damaged segment: nothing, until it comes again ----------------------
+ */
+
+static const struct bed_tcp *said(uint32_t seq, uint32_t ack, const char *text)
+{
+	static struct bed_tcp t;
+
+	t = BED_DATA(seq, ack, (uint32_t)strlen(text));
+	t.payload = (const uint8_t *)text;
+	return &t;
+}
+
+/* A POST whose one segment is damaged; then the same whole, or not; and the answer. */
+static void post(enum damage damage, bool again)
+{
+	static const char text[] = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n"
+				   "0123456789";
+	static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+	uint32_t end = 1001 + sizeof(text) - 1, answered = 5001 + sizeof(ok) - 1;
+
+	segment(0, true, &(struct bed_tcp){ .flags = TL_TCP_SYN, .seq = 1000 }, WHOLE);
+	segment(1, false, &BED_SYNACK(5000, 1001), WHOLE);
+	segment(2, true, &BED_ACK(1001, 5001), WHOLE);
+	segment(10, true, said(1001, 5001, text), damage);
+	if (again)
+		segment(210, true, said(1001, 5001, text), WHOLE);
+	segment(2300, false, &BED_ACK(5001, end), WHOLE);
+	segment(2310, false, said(5001, end, ok), WHOLE);
+	segment(2320, true, &BED_FIN(end, answered), WHOLE);
+	segment(2330, false, &BED_FIN(answered, end + 1), WHOLE);
+	segment(2340, true, &BED_ACK(end + 1, answered + 1), WHOLE);
+	bed__end(b);
+}
+
+Test(corrupt, a_damaged_head_is_not_read)
+{
+	post(LENGTH, true);
+	cr_expect_eq(bed__count(b, "packet.corrupt", TL_WARNING), 1);
+	cr_expect_eq(bed__count(b, "http.", TL_INFO), 0);
+	cr_expect_eq(bed__count(b, "tcp.", TL_INFO), 0, "the loss has that cause");
+}
+
+Test(corrupt, a_damaged_head_that_was_damaged_for_this_capture_alone_is_not_judged)
+{
+	post(LENGTH, false);
+	cr_expect_eq(bed__count(b, "packet.corrupt", TL_INFO), 1);
+	cr_expect_eq(bed__count(b, "http.", TL_INFO), 0);
+	cr_expect_eq(bed__count(b, "mirror.", TL_INFO), 0);
+}
+
+Test(corrupt, a_reset_that_the_wire_made_is_none)
+{
+	struct bed_tcp t = BED_DATA(1001, 5001, 100);
+
+	segment(0, true, &(struct bed_tcp){ .flags = TL_TCP_SYN, .seq = 1000 }, WHOLE);
+	segment(1, false, &BED_SYNACK(5000, 1001), WHOLE);
+	segment(2, true, &BED_ACK(1001, 5001), WHOLE);
+	segment(10, true, &t, RST_BIT);
+	segment(300, true, &t, WHOLE);
+	segment(310, false, &BED_ACK(5001, 1101), WHOLE);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "packet.corrupt", TL_WARNING), 1);
+	cr_expect_eq(bed__count(b, "tcp.", TL_INFO), 0);
+}
+
+Test(corrupt, bytes_that_are_damaged_each_time_they_are_sent_are_a_warning)
+{
+	segment(0, true, &(struct bed_tcp){ .flags = TL_TCP_SYN, .seq = 1000 }, WHOLE);
+	segment(1, false, &BED_SYNACK(5000, 1001), WHOLE);
+	segment(2, true, &BED_ACK(1001, 5001), WHOLE);
+	for (unsigned i = 0; i < 10; i++)
+		segment(10 + i, true, &BED_ACK(1001, 5001), WHOLE);
+	for (unsigned i = 0; i < 4; i++)
+		segment(100 + (200u << i), true, &BED_DATA(1001, 5001, 100), PAYLOAD);
+	bed__end(b);
+	cr_assert_not_null(bed__only(b, "packet.corrupt"));
+	cr_expect_eq(bed__only(b, "packet.corrupt")->severity, TL_WARNING);
+	cr_expect_eq(bed__detail(bed__only(b, "packet.corrupt"), "damaged_again"), 3);
 }
 
 /* --- the checksum: the same verdicts as the decoder's, which was written apart from it -------- */
