@@ -104,8 +104,7 @@ static int replace_ring(struct afpacket *s, uint32_t ifindex)
 	err = fd < 0 ? fd : open_ring(s, fd, ifindex, &ring);
 	if (err)
 		return err;
-	if (s->totals.loss) /* belongs in front of what comes now */
-		tl_store_relaxed(&s->totals.loss_block, 0);
+	afpacket_losses__restart(&s->losses);
 	s->retired = s->ring;
 	s->retired_end = s->handed;
 	s->ring = ring;
@@ -372,7 +371,7 @@ static struct afpacket *allocate(const struct tl_source_live_opts *opts,
 	};
 	s->ring.fd = s->retired.fd = s->map_fd = s->program_fd = -1;
 	memset(s->spares, 0xff, sizeof(s->spares));
-	s->totals.loss_block = UINT64_MAX;
+	s->losses.first = UINT64_MAX;
 	pthread_mutex_init(&s->lock, NULL);
 	(void)tl_link__nic_drops(s->name, &s->totals.nic_last);
 	return s;

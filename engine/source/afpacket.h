@@ -8,6 +8,7 @@
  *   afpacket_filter.c  the filter program and its counters
  *   afpacket_fanout.c  the group that several sockets of one interface form
  *   afpacket_stats.c   the accounting; stop
+ *   afpacket_loss.c    where in the packets a loss belongs
  *
  * Threads: the poller (poll, wait, watermark), a releaser (tl_source__release), and a controller
  * (stats, set_filter, stop). What poller and controller share is under `lock`, or one of these:
@@ -67,15 +68,29 @@ struct afpacket_ring {
 	uint32_t left;	       /* packets left in the open block */
 };
 
+#define LOSS_PLACES 128 /* losses not yet told; further ones are told with the last of these */
+
+/*
+ * Losses not yet told, and the block in front of whose first packet each belongs: in order of
+ * blocks. Under `lock`, but for `first`.
+ */
+struct afpacket_losses {
+	uint64_t first;	 /* block of the first, UINT64_MAX: none; the poller reads it unlocked */
+	uint64_t closed; /* blocks before this one were closed when the counters were last read */
+	uint32_t count;
+	struct {
+		uint64_t block;
+		uint64_t packets;
+	} places[LOSS_PLACES];
+};
+
 /* What the kernel has told, summed up: reading it sets it to zero there. Under `lock`. */
 struct afpacket_totals {
 	uint64_t packets; /* let through by the filter, dropped ones included */
 	uint64_t drops;
 	uint64_t freezes;
 	uint64_t nic;
-	uint64_t nic_last;   /* the interface's counter when it was read last */
-	uint64_t loss;	     /* packets lost, and not yet told with a packet */
-	uint64_t loss_block; /* sequence number of the block to tell them with; UINT64_MAX: none */
+	uint64_t nic_last; /* the interface's counter when it was read last */
 };
 
 /* Shared by the sources of one interface. */
@@ -119,6 +134,7 @@ struct afpacket {
 	/* under `lock` */
 	pthread_mutex_t lock;
 	struct afpacket_totals totals;
+	struct afpacket_losses losses;
 	uint32_t ifindex;
 	bool stopped;
 	int map_fd;	/* the filter program's counters; -1: the filter runs in user space */
@@ -183,6 +199,20 @@ void afpacket_group__release(struct afpacket_group *group);
 /* Adds a bound socket to the group of its interface. 0 or -errno. */
 int afpacket_group__join(struct afpacket_group *group, const struct afpacket *s, int fd,
 			 uint32_t ifindex);
+
+/* --- afpacket_loss.c --- the caller holds `lock` */
+
+/* True when the kernel has no block left to fill: what comes now is lost. */
+bool afpacket_ring__full(const struct afpacket_ring *ring);
+/* The first block at or behind `from` that the kernel has not closed. */
+uint64_t afpacket_ring__open_block(const struct afpacket_ring *ring, uint64_t from);
+/* Notes where `drops` belong that the kernel told of just now; before `closed` all was closed. */
+void afpacket_losses__add(struct afpacket_losses *losses, const struct afpacket_ring *ring,
+			  uint64_t drops, uint64_t closed);
+/* Takes what was lost before the first packet of block `sequence`. Packets. */
+uint64_t afpacket_losses__take(struct afpacket_losses *losses, uint64_t sequence);
+/* A new ring: what is untold belongs in front of its first packet. */
+void afpacket_losses__restart(struct afpacket_losses *losses);
 
 /* --- afpacket_stats.c --- */
 

@@ -56,22 +56,29 @@ bool afpacket__empty(const struct afpacket *s)
 	       !tl_load_relaxed(&block->hdr.bh1.num_pkts);
 }
 
-static void give_back(struct afpacket_ring *ring, uint64_t released)
+static bool can_give_back(const struct afpacket_ring *ring, uint64_t released)
 {
 	/* an open block is the last of those with us, and not at its end */
 	uint64_t closed = ring->next - (ring->left ? 1 : 0);
 
-	while (ring->oldest < closed && ring->ends[ring->oldest % ring->block_count] <= released) {
-		tl_store_release(status_of(ring, ring->oldest), TP_STATUS_KERNEL); /* R2 */
-		tl_store_relaxed(&ring->oldest, ring->oldest + 1);
-	}
+	return ring->oldest < closed && ring->ends[ring->oldest % ring->block_count] <= released;
 }
 
 void afpacket__recycle(struct afpacket *s)
 {
 	uint64_t released = tl_load_acquire(&s->base.released);
+	struct afpacket_ring *ring = &s->ring;
 
-	give_back(&s->ring, released);
+	if (can_give_back(ring, released) && afpacket_ring__full(ring)) {
+		/* now, as what was lost has its place in front of the block that gets the room */
+		pthread_mutex_lock(&s->lock);
+		afpacket__collect(s);
+		pthread_mutex_unlock(&s->lock);
+	}
+	while (can_give_back(ring, released)) {
+		tl_store_release(status_of(ring, ring->oldest), TP_STATUS_KERNEL); /* R2 */
+		tl_store_relaxed(&ring->oldest, ring->oldest + 1);
+	}
 	if (s->retired.fd >= 0 && released >= s->retired_end)
 		afpacket_ring__destroy(&s->retired);
 }
@@ -123,15 +130,15 @@ static void describe(const struct afpacket *s, const struct tpacket3_hdr *header
 /* Tells a loss with the first packet behind it. */
 static void tell_loss(struct afpacket *s, uint64_t sequence, struct tl_packet *packet)
 {
+	uint64_t lost;
+
 	pthread_mutex_lock(&s->lock);
-	if (s->totals.loss_block <= sequence) {
-		packet->flags |= TL_PACKET_AFTER_LOSS;
-		packet->lost_before =
-			s->totals.loss < UINT32_MAX ? (uint32_t)s->totals.loss : UINT32_MAX;
-		s->totals.loss = 0;
-		tl_store_relaxed(&s->totals.loss_block, UINT64_MAX);
-	}
+	lost = afpacket_losses__take(&s->losses, sequence);
 	pthread_mutex_unlock(&s->lock);
+	if (!lost)
+		return;
+	packet->flags |= TL_PACKET_AFTER_LOSS;
+	packet->lost_before = lost < UINT32_MAX ? (uint32_t)lost : UINT32_MAX;
 }
 
 /* False when there is none to open. */
@@ -178,7 +185,7 @@ uint32_t afpacket__read(struct afpacket *s, struct tl_packet *packets, uint32_t 
 			if (packet->caplen > s->snaplen) /* by the tag, or no program did it */
 				packet->caplen = s->snaplen;
 			handed_bytes += packet->caplen;
-			if (tl_load_relaxed(&s->totals.loss_block) < ring->next)
+			if (tl_load_relaxed(&s->losses.first) < ring->next)
 				tell_loss(s, ring->next - 1, packet);
 		}
 		ring->ends[(ring->next - 1) % ring->block_count] = s->handed + n;

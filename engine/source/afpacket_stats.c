@@ -10,9 +10,6 @@
  * `received` is what the program saw and the NIC dropped: measured apart from what it must equal.
  * Where the kernel takes no program, tp_packets stands for it and the filter runs in user space.
  * While packets flow, one may be on its way between two counters; after stop they close.
- *
- * Where a loss belongs: the kernel drops when the block it wants is still with us, so what was lost
- * was lost just before the first packet of the block it fills next.
  */
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -26,22 +23,6 @@
 #include "tapline/atomic.h"
 #include "tapline/link.h"
 #include "tl_abi.h"
-
-/* The block behind the latest loss: the first that says so, else the one being filled. */
-static uint64_t block_after_loss(const struct afpacket_ring *ring)
-{
-	uint64_t end = tl_load_relaxed(&ring->oldest) + ring->block_count;
-	uint64_t block = tl_load_relaxed(&ring->next);
-
-	for (; block < end; block++) {
-		uint32_t status =
-			tl_load_acquire(&afpacket_block(ring, block)->hdr.bh1.block_status);
-
-		if (!(status & TP_STATUS_USER) || status & TP_STATUS_LOSING)
-			break;
-	}
-	return block;
-}
 
 static void collect_nic(struct afpacket *s)
 {
@@ -59,17 +40,17 @@ void afpacket__collect(struct afpacket *s)
 {
 	struct tpacket_stats_v3 stats;
 	socklen_t length = sizeof(stats);
+	uint64_t closed;
 
-	if (!s->ring.map || getsockopt(s->ring.fd, SOL_PACKET, PACKET_STATISTICS, &stats, &length))
+	if (!s->ring.map)
+		return;
+	closed = afpacket_ring__open_block(&s->ring, s->losses.closed);
+	if (getsockopt(s->ring.fd, SOL_PACKET, PACKET_STATISTICS, &stats, &length))
 		return;
 	s->totals.packets += stats.tp_packets;
 	s->totals.drops += stats.tp_drops;
 	s->totals.freezes += stats.tp_freeze_q_cnt;
-	if (!stats.tp_drops)
-		return;
-	if (!s->totals.loss)
-		tl_store_relaxed(&s->totals.loss_block, block_after_loss(&s->ring));
-	s->totals.loss += stats.tp_drops;
+	afpacket_losses__add(&s->losses, &s->ring, stats.tp_drops, closed);
 }
 
 /* Sums up under the lock. */

@@ -363,6 +363,38 @@ Test(afpacket, loss_is_counted_and_told_where_it_was)
 	tl_source__destroy(source);
 }
 
+/* The ring overflows again and again before the packets behind the first loss are read. */
+Test(afpacket, each_of_several_losses_has_its_place)
+{
+	struct tl_source_live_opts opts = bed__opts();
+	struct loss_check check = { 0 };
+	struct tl_source_stats stats;
+	struct tl_source *source;
+	uint64_t sent = 0;
+	int fd;
+
+	bed__enter();
+	fd = bed__sender();
+	opts.buffer_bytes = 1 << 20;
+	bed__open(&opts, &source);
+	sent = send_numbered(fd, sent, 3000); /* 2.7 MB into 1 MiB */
+	for (int round = 0; round < 6; round++) {
+		bed__read(source, 150, 1000, (struct bed_visitor){ check_loss, &check });
+		sent = send_numbered(fd, sent, 1000);
+	}
+	bed__read(source, UINT64_MAX, 30, (struct bed_visitor){ check_loss, &check });
+	sent = send_numbered(fd, sent, 10);
+	bed__read(source, 10, 1000, (struct bed_visitor){ check_loss, &check });
+	cr_assert_eq(bed__drain(source), 0);
+	stats = bed__stats(source);
+	bed__assert_closed(&stats);
+	cr_assert_eq(stats.received, sent);
+	cr_assert_eq(stats.dropped.ring_full, check.lost);
+	cr_assert_eq(check.told, check.lost);
+	cr_assert_geq(check.places, 3);
+	tl_source__destroy(source);
+}
+
 Test(afpacket, borrowed_bytes_stay)
 {
 	struct tl_source_live_opts opts = bed__opts();
