@@ -10,8 +10,9 @@
  *
  *	stress_mutate [CHANGED [all|decode [SEED]]]
  *
- * Runs until CHANGED packets were changed. Fails when a batch of packets took more than 10 ms of
- *CPU time, when memory was not given back, or when what is written is not as it has to be.
+ * Runs until CHANGED packets were changed. Fails when a batch of packets, or decoding a single one,
+ * took more than 10 ms of CPU time, when memory was not given back, or when what is written is not
+ * as it has to be.
  */
 #include <dirent.h>
 #include <malloc.h>
@@ -33,6 +34,8 @@
 #define PACKET_ROOM	 (SCRIPT_PACKET_MAX + 2048u)
 #define LEFT_MAX	 65536u /* bytes that libraries keep for later */
 #define SANITIZED_SLOWER 20u
+#define SLOW_NS		 5000ull /* decoding one packet: from here on it is measured again */
+#define SLOW_AGAIN	 5u
 
 struct input {
 	uint8_t *data;
@@ -59,6 +62,9 @@ struct mutate {
 	uint64_t packets, changed, dropped, repeated, reordered, findings;
 	/* Longest CPU times, as in fuzz/drive.h, where writing is not a part of them. */
 	uint64_t pass_ns, expire_ns, tick_ns, judge_ns;
+	/* Of one packet in the decoder: by the wall clock as it came, and when nothing came
+	 * between. */
+	uint64_t first_ns, packet_ns, slow_packets;
 	uint64_t sum;
 };
 
@@ -306,18 +312,49 @@ static void change(struct mutate *m, struct tl_packet *p)
 
 /* --- where they go --------------------------------------------------------------------------- */
 
-static void decode_alone(struct mutate *m, const struct tl_packet *p)
+static uint64_t longer(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t decode_once(struct mutate *m, const struct tl_packet *p)
 {
 	struct tl_layers layers, quoted;
 	struct tl_flow_key key;
+	struct timespec from, to;
 	uint8_t side;
 
+	clock_gettime(CLOCK_MONOTONIC, &from);
 	tl_decode(p, &layers);
 	m->sum += layers.flags + (uint64_t)(tl_decode__l4_checksum_ok(p, &layers) + 1);
 	if (tl_flow_key__of(&layers, &key, &side))
 		m->sum += key.port[side];
 	if (tl_decode__icmp_quote(p, &layers, &quoted))
 		m->sum += quoted.src_port;
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	return (uint64_t)((to.tv_sec - from.tv_sec) * 1000000000ll + to.tv_nsec - from.tv_nsec);
+}
+
+/*
+ * The clock of processor time is a system call and costs more than a packet, so that of the wall is
+ * read, and what took long is done again: decoding is a pure function, an interrupt is not.
+ */
+static void decode_alone(struct mutate *m, const struct tl_packet *p)
+{
+	uint64_t first = decode_once(m, p), least = first;
+
+	m->first_ns = longer(m->first_ns, first);
+	if (first < SLOW_NS) {
+		m->packet_ns = longer(m->packet_ns, first);
+		return;
+	}
+	for (uint32_t i = 0; i < SLOW_AGAIN && least >= SLOW_NS; i++) {
+		uint64_t again = decode_once(m, p);
+
+		least = again < least ? again : least;
+	}
+	m->slow_packets += least >= SLOW_NS;
+	m->packet_ns = longer(m->packet_ns, least);
 }
 
 static void deliver(struct mutate *m, const struct tl_packet *p)
@@ -379,11 +416,6 @@ static void one(struct mutate *m)
 
 /* --- runs ------------------------------------------------------------------------------------ */
 
-static uint64_t longer(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 /* One diagnosis. */
 static void capture(struct mutate *m, uint64_t changed, uint32_t number)
 {
@@ -431,12 +463,17 @@ static int report(const struct mutate *m, size_t left)
 	       (unsigned long long)m->changed, (unsigned long long)m->dropped,
 	       (unsigned long long)m->repeated, (unsigned long long)m->reordered,
 	       (unsigned long long)m->findings, left);
-	if (!m->decode_only)
+	if (m->decode_only)
+		printf("longest: %.4f ms for one packet (%.3f ms with what came between), %llu "
+		       "packets above %.3f ms\n",
+		       (double)m->packet_ns / 1e6, (double)m->first_ns / 1e6,
+		       (unsigned long long)m->slow_packets, (double)SLOW_NS / 1e6);
+	else
 		printf("longest: %.3f ms for %u packets; a tick: %.3f ms to end flows, %.3f ms of "
 		       "the worker, %.3f ms of the judge\n",
 		       (double)m->pass_ns / 1e6, DRIVE_BATCH, (double)m->expire_ns / 1e6,
 		       (double)m->tick_ns / 1e6, (double)m->judge_ns / 1e6);
-	return m->pass_ns > most || left > LEFT_MAX ? 1 : 0;
+	return m->pass_ns > most || m->packet_ns > most || left > LEFT_MAX ? 1 : 0;
 }
 
 int main(int argc, char **argv)
