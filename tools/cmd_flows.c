@@ -12,6 +12,8 @@
 #include "session.h"
 #include "tapline/export.h"
 
+#define FILE_OUTPUT_BYTES (256u << 10) /* of records, when they are of a file */
+
 enum wanted {
 	WANT_END = 1u << 0,
 	WANT_START = 1u << 1,
@@ -222,6 +224,9 @@ static int run(const struct flows_options *options)
 	if (err)
 		return complain(err == -EINVAL ? EXIT_BAD_CALL : EXIT_FAILED, "%s",
 				error.what[0] ? error.what : strerror(-err));
+	/* Live, somebody may be waiting for each line. */
+	if (options->run.files.count)
+		setvbuf(stdout, NULL, _IOFBF, FILE_OUTPUT_BYTES);
 	if (options->csv)
 		output.error = tl_flow_record__write_csv_header(stdout);
 	status = session__run(&session);

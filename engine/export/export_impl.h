@@ -66,6 +66,12 @@ void tl_json__bool(struct tl_json *json, const char *key, bool value);
 void tl_json__null(struct tl_json *json, const char *key);
 void tl_json__time(struct tl_json *json, const char *key, uint64_t ts_ns); /* 0: null */
 
+/*
+ * `value` as it stands between quotes: valid UTF-8, escaped, cut when it does not fit. Length; no
+ * zero is written behind it.
+ */
+size_t tl_json__escape(const char *value, char *ret_text, size_t room);
+
 /* --- records ----------------------------------------------------------------------------- */
 
 /* Community ID of a subject; false when it does not name both ends of one flow. */

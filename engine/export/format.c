@@ -11,14 +11,21 @@
 #include <time.h>
 
 #include "export_impl.h"
+#include "line.h"
 
 #define NS_PER_S 1000000000ull
 
-static char *put_digits(char *at, uint64_t value, int digits)
+/* Nine digits, most significant first, in pairs that do not wait for each other. */
+static char *put_nanoseconds(char *at, uint32_t ns)
 {
-	for (int i = digits - 1; i >= 0; i--, value /= 10)
-		at[i] = (char)('0' + value % 10);
-	return at + digits;
+	uint32_t high = ns / 100000, low = ns % 100000;
+
+	at = line__pair(at, high / 100);
+	at = line__pair(at, high % 100);
+	at = line__pair(at, low / 1000);
+	at = line__pair(at, low / 10 % 100);
+	*at++ = (char)('0' + low % 10);
+	return at;
 }
 
 /*
@@ -37,30 +44,36 @@ void tl_format__time(uint64_t ts_ns, char ret_text[TL_TIME_TEXT])
 
 	month = month < 10 ? month + 3 : month - 9;
 	year += days / 146097 * 400 + (month <= 2);
-	p = put_digits(p, year, 4);
+	p = line__pair(p, (uint32_t)(year / 100 % 100));
+	p = line__pair(p, (uint32_t)(year % 100));
 	*p++ = '-';
-	p = put_digits(p, month, 2);
+	p = line__pair(p, (uint32_t)month);
 	*p++ = '-';
-	p = put_digits(p, day, 2);
+	p = line__pair(p, (uint32_t)day);
 	*p++ = 'T';
-	p = put_digits(p, seconds / 3600 % 24, 2);
+	p = line__pair(p, (uint32_t)(seconds / 3600 % 24));
 	*p++ = ':';
-	p = put_digits(p, seconds / 60 % 60, 2);
+	p = line__pair(p, (uint32_t)(seconds / 60 % 60));
 	*p++ = ':';
-	p = put_digits(p, seconds % 60, 2);
+	p = line__pair(p, (uint32_t)(seconds % 60));
 	*p++ = '.';
-	p = put_digits(p, ts_ns % NS_PER_S, 9);
+	p = put_nanoseconds(p, (uint32_t)(ts_ns % NS_PER_S));
 	*p++ = 'Z';
 	*p = 0;
 }
 
-static void format_ip4(const uint8_t *ip, char *ret_text)
+static void format_ip4(const uint8_t *ip, char *at)
 {
 	for (int i = 0; i < 4; i++) {
-		int digits = ip[i] >= 100 ? 3 : ip[i] >= 10 ? 2 : 1;
+		uint32_t rest = ip[i];
 
-		ret_text = put_digits(ret_text, ip[i], digits);
-		*ret_text++ = i < 3 ? '.' : 0;
+		if (rest >= 100)
+			*at++ = (char)('0' + rest / 100);
+		if (rest >= 10)
+			at = line__pair(at, rest % 100);
+		else
+			*at++ = (char)('0' + rest);
+		*at++ = i < 3 ? '.' : 0;
 	}
 }
 

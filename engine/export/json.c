@@ -139,25 +139,39 @@ static bool is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-static void put_escaped(struct tl_json *json, unsigned char c)
+/* Room for the longest escape, \u and four digits. */
+static size_t escape(unsigned char c, char ret_text[8])
 {
 	static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
-	char text[8];
-	int bytes;
 
 	for (const char *p = letters; *p; p += 2) {
 		if ((unsigned char)*p != c)
 			continue;
-		put_char(json, '\\');
-		put_char(json, p[1]);
-		return;
+		ret_text[0] = '\\';
+		ret_text[1] = p[1];
+		return 2;
 	}
-	if (c >= 0x20) { /* part of a character beyond ASCII, or DEL */
-		put_char(json, (char)c);
-		return;
+	if (c < 0x20)
+		return (size_t)snprintf(ret_text, 8, "\\u%04X", c);
+	ret_text[0] = (char)c; /* plain, part of a character beyond ASCII, or DEL */
+	return 1;
+}
+
+size_t tl_json__escape(const char *value, char *ret_text, size_t room)
+{
+	char clean[STRING_ROOM];
+	size_t used = 0;
+
+	while (is_plain((unsigned char)value[used]) && used + 1 < room) {
+		ret_text[used] = value[used];
+		used++;
 	}
-	bytes = snprintf(text, sizeof(text), "\\u%04X", c);
-	put(json, text, (size_t)bytes);
+	if (!value[used])
+		return used;
+	tl_words__clean(value + used, false, clean, sizeof(clean));
+	for (const char *p = clean; *p && used + 8 < room; p++)
+		used += escape((unsigned char)*p, ret_text + used);
+	return used;
 }
 
 static void put_any(struct tl_json *json, const char *value)
@@ -165,8 +179,11 @@ static void put_any(struct tl_json *json, const char *value)
 	char clean[STRING_ROOM];
 	size_t bytes = tl_words__clean(value, false, clean, sizeof(clean));
 
-	for (size_t i = 0; i < bytes; i++)
-		put_escaped(json, (unsigned char)clean[i]);
+	for (size_t i = 0; i < bytes; i++) {
+		char text[8];
+
+		put(json, text, escape((unsigned char)clean[i], text));
+	}
 }
 
 void tl_json__string(struct tl_json *json, const char *key, const char *value)

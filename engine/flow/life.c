@@ -12,6 +12,8 @@
 
 #include "table.h"
 
+/* Lists of a time each that flows are put into before they are sorted at the end. */
+#define TIME_BINS  4096u
 #define FLOW_WORDS (sizeof(struct tl_flow) / sizeof(uint64_t))
 
 enum tl_flow_class tl_flow_class__of(const struct tl_flow *flow)
@@ -208,6 +210,8 @@ static bool begins_before(const struct tl_flow *a, const struct tl_flow *b)
 	return a->first_ns < b->first_ns || (a->first_ns == b->first_ns && a->index < b->index);
 }
 
+_Static_assert(TL_FLOW_NONE == UINT32_MAX, "lists are emptied by memset");
+
 /* Merges two sorted lists linked by lru_next. */
 static uint32_t merge(struct tl_flow *entries, uint32_t a, uint32_t b)
 {
@@ -231,29 +235,76 @@ static uint32_t merge(struct tl_flow *entries, uint32_t a, uint32_t b)
 	return head;
 }
 
-/* Links all living flows by lru_next in order of first_ns. No memory: bins of 2^i flows. */
-static uint32_t sort_living(struct tl_flow_table *table)
+static uint32_t sort(struct tl_flow *entries, uint32_t list)
 {
-	uint32_t bins[33], sorted = TL_FLOW_NONE;
+	uint32_t bins[33], sorted = TL_FLOW_NONE; /* bin i: 2^i flows in order, or none */
 
 	for (int i = 0; i < 33; i++)
 		bins[i] = TL_FLOW_NONE;
-	for (uint32_t index = 0; index < table->fresh; index++) {
-		uint32_t list = index;
+	while (list != TL_FLOW_NONE) {
+		uint32_t one = list;
 		int bin = 0;
 
-		if (!table->entries[index].key.ip_version)
-			continue;
-		tl_wheel__remove(&table->wheel, &table->entries[index]);
-		tl_flow__set(table->entries[index].lru_next, TL_FLOW_NONE);
+		list = entries[one].lru_next;
+		tl_flow__set(entries[one].lru_next, TL_FLOW_NONE);
 		for (; bins[bin] != TL_FLOW_NONE; bin++) {
-			list = merge(table->entries, bins[bin], list);
+			one = merge(entries, bins[bin], one);
 			bins[bin] = TL_FLOW_NONE;
 		}
-		bins[bin] = list;
+		bins[bin] = one;
 	}
 	for (int i = 0; i < 33; i++)
-		sorted = merge(table->entries, bins[i], sorted);
+		sorted = merge(entries, bins[i], sorted);
+	return sorted;
+}
+
+/* Puts each living flow, which the wheel lets go, into the list of the time it began in. */
+static void sort_roughly(struct tl_flow_table *table, uint32_t heads[TIME_BINS])
+{
+	uint64_t oldest = UINT64_MAX, newest = 0, width;
+
+	for (uint32_t index = 0; index < table->fresh; index++) {
+		const struct tl_flow *flow = &table->entries[index];
+
+		if (!flow->key.ip_version)
+			continue;
+		oldest = flow->first_ns < oldest ? flow->first_ns : oldest;
+		newest = flow->first_ns > newest ? flow->first_ns : newest;
+	}
+	width = newest > oldest ? (newest - oldest) / TIME_BINS + 1 : 1;
+	for (uint32_t index = table->fresh; index-- > 0;) {
+		struct tl_flow *flow = &table->entries[index];
+		uint32_t *head;
+
+		if (!flow->key.ip_version)
+			continue;
+		tl_wheel__remove(&table->wheel, flow);
+		head = &heads[(flow->first_ns - oldest) / width];
+		tl_flow__set(flow->lru_next, *head);
+		*head = index;
+	}
+}
+
+/*
+ * Links all living flows by lru_next in order of first_ns. No memory, and few misses: each list of
+ * a short time is sorted by itself, while its flows are in the cache.
+ */
+static uint32_t sort_living(struct tl_flow_table *table)
+{
+	uint32_t heads[TIME_BINS], sorted = TL_FLOW_NONE;
+
+	memset(heads, 0xff, sizeof(heads));
+	sort_roughly(table, heads);
+	for (uint32_t bin = TIME_BINS; bin-- > 0;) {
+		uint32_t list = sort(table->entries, heads[bin]), last = list;
+
+		if (list == TL_FLOW_NONE)
+			continue;
+		while (table->entries[last].lru_next != TL_FLOW_NONE)
+			last = table->entries[last].lru_next;
+		tl_flow__set(table->entries[last].lru_next, sorted);
+		sorted = list;
+	}
 	return sorted;
 }
 

@@ -83,6 +83,46 @@ Test(export_flow, json_has_the_names_of_eve)
 	free(text);
 }
 
+/* A file's interface may be called anything. */
+Test(export_flow, json_escapes_the_name_of_an_interface)
+{
+	struct tl_flow f = flow();
+	char longest[TL_IFNAME_MAX];
+	char *text = written_by(tl_flow_record__write_json, &f,
+				"a\"b\\\n\x01\xff"
+				"c");
+
+	cr_expect_not_null(strstr(text, "\"in_iface\":\"a\\\"b\\\\\\n\\u0001\xef\xbf\xbd"
+					"c\",\"vlan\""),
+			   "%s", text);
+	free(text);
+	memset(longest, 1, sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = 0;
+	text = written_by(tl_flow_record__write_json, &f, longest);
+	cr_expect_eq(strlen(strstr(text, "\\u0001")) - strlen(strstr(text, "\",\"vlan\"")),
+		     6 * (sizeof(longest) - 1));
+	free(text);
+}
+
+Test(export_flow, numbers_are_written_whole)
+{
+	static const uint64_t values[] = { 0,	      9,     10,     99,      100,
+					   101,	      65535, 999999, 1000000, 12345678901234567ull,
+					   UINT64_MAX };
+	struct tl_flow f = flow();
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		char wanted[64], *text;
+
+		f.packets[1] = values[i];
+		snprintf(wanted, sizeof(wanted), "\"pkts_toserver\":%llu,",
+			 (unsigned long long)values[i]);
+		text = written_by(tl_flow_record__write_json, &f, NULL);
+		cr_expect_not_null(strstr(text, wanted), "%s in %s", wanted, text);
+		free(text);
+	}
+}
+
 Test(export_flow, udp_has_no_tcp_object_and_icmp_has_a_type)
 {
 	struct tl_flow f = flow();
