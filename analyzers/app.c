@@ -6,6 +6,7 @@
  *
  *	packet ─► exchange ─┬─ begins   what is asked: HTTP/1, MySQL, PostgreSQL; TLS, or unknown
  *	                    ├─ answers  an interim answer, an upgrade or a stream is no answer
+ *	                    ├─ waits    a report from time to time, so that it is told live
  *	                    └─ ended    report
  *
  * Invariants: copies by the mirror never count; a flow of which one direction is shown, or whose
@@ -27,6 +28,7 @@
 #define SECOND_NS      1000000000ull
 #define SLOW_NS	       1000000000ull
 #define HEAD_MAX       1024u /* of a request, searched for what tells a stream */
+#define WAITS	       4096u
 
 struct flow_state {
 	struct tl_exchange exchange;
@@ -36,12 +38,16 @@ struct flow_state {
 	bool is_push;
 	bool is_over;		 /* closed by one side */
 	uint32_t declared_bytes; /* HTTP: the request's, head and body; 0: not said */
+	uint32_t wait;		 /* number, while an answer is awaited; 0: none */
+	bool is_told;		 /* that it is */
+	uint64_t wait_first_ns;	 /* of its request */
 	char label[APP_LABEL];
 };
 
 struct worker {
 	struct tl_analyzer_worker out;
-	uint64_t now_ns, second;
+	struct app_waits *waits;
+	uint64_t now_ns, tick_ns, second;
 	uint32_t slow, normal;
 };
 
@@ -88,11 +94,13 @@ static void fill_beginning(const struct tl_exchange *e, struct app_report *r)
 	}
 }
 
-static void ended(void *ctx, const struct tl_exchange *e)
+/* What is known of the turn; false: nothing may be said of it. */
+static bool fill(const struct step *s, const struct tl_exchange *e, struct app_report *r)
 {
-	const struct step *s = ctx;
-	struct tl_observation o = { .data_bytes = sizeof(struct app_report) };
-	struct app_report r = {
+	uint64_t end = e->turn.response_first_ns ? e->turn.response_first_ns : s->end_ns;
+	uint64_t rtt = (uint64_t)s->flow->rtt_server_us * 1000;
+
+	*r = (struct app_report){
 		.turn = e->turn,
 		.key = s->fs->key,
 		.end_ns = s->end_ns,
@@ -102,34 +110,114 @@ static void ended(void *ctx, const struct tl_exchange *e)
 		.is_push = s->fs->is_push,
 		.is_first = e->flags & TL_EXCHANGE_FIRST,
 	};
-	uint64_t end = e->turn.response_first_ns ? e->turn.response_first_ns : s->end_ns;
-	uint64_t rtt = (uint64_t)s->flow->rtt_server_us * 1000;
-	bool is_slow;
-
 	if (s->fs->exempt || e->flags & TL_EXCHANGE_HOLE)
-		return;
-	r.outcome = e->turn.response_first_ns ? (uint8_t)APP_ANSWERED : s->outcome;
+		return false;
+	r->outcome = e->turn.response_first_ns ? (uint8_t)APP_ANSWERED : s->outcome;
 	/* Not taken by the server's host, or held up by its window: not the program's silence. */
-	if (r.outcome != APP_ANSWERED &&
+	if (r->outcome != APP_ANSWERED &&
 	    (!(e->flags & TL_EXCHANGE_ACKED) || e->flags & TL_EXCHANGE_SERVER_SHUT))
-		return;
+		return false;
 	/* Nothing to answer yet: http.body_mismatch tells of what did not come. */
-	if (r.outcome != APP_ANSWERED && e->turn.request_bytes < s->fs->declared_bytes)
-		return;
-	r.wait_ns = span(e->turn.request_last_ns, end);
-	r.wait_ns = span(rtt, r.wait_ns);
-	fill_beginning(e, &r);
-	memcpy(r.label, s->fs->label, sizeof(r.label));
-	is_slow = r.wait_ns >= SLOW_NS || r.outcome != APP_ANSWERED ||
-		  r.connect_ns + r.tls_ns +
-				  span(e->turn.request_first_ns, e->turn.response_last_ns) >=
-			  SLOW_NS;
+	if (r->outcome != APP_ANSWERED && e->turn.request_bytes < s->fs->declared_bytes)
+		return false;
+	r->wait_ns = span(e->turn.request_last_ns, end);
+	r->wait_ns = span(rtt, r->wait_ns);
+	fill_beginning(e, r);
+	memcpy(r->label, s->fs->label, sizeof(r->label));
+	return true;
+}
+
+static void emit(const struct step *s, const struct app_report *r, bool is_slow)
+{
+	struct tl_observation o = { .data_bytes = sizeof(*r) };
+
 	if (!may_report(s->w, is_slow))
 		return;
-	o.ts_ns = s->w->now_ns;
+	o.ts_ns = s->w->now_ns > s->w->tick_ns ? s->w->now_ns : s->w->tick_ns;
 	o.subject = tl_subject__of_flow(s->flow, s->flow->client);
-	memcpy(o.data, &r, sizeof(r));
+	memcpy(o.data, r, sizeof(*r));
 	tl_analyzer_worker__emit(&s->w->out, &o);
+}
+
+static void ended(void *ctx, const struct tl_exchange *e)
+{
+	const struct step *s = ctx;
+	struct app_report r;
+
+	if (!fill(s, e, &r))
+		return;
+	emit(s, &r,
+	     r.wait_ns >= SLOW_NS || r.outcome != APP_ANSWERED ||
+		     r.connect_ns + r.tls_ns +
+				     span(e->turn.request_first_ns, e->turn.response_last_ns) >=
+			     SLOW_NS);
+}
+
+/* --- requests that wait --------------------------------------------------------------------------
+ */
+
+/* Each second at first. Often enough for a finding to stay open as long as somebody waits. */
+static uint64_t until_next_report(uint64_t waited_ns)
+{
+	return waited_ns < 10 * SECOND_NS   ? SECOND_NS
+	       : waited_ns < 60 * SECOND_NS ? 5 * SECOND_NS
+					    : 30 * SECOND_NS;
+}
+
+static uint64_t look_at_wait(void *ctx, const struct app_wait *wait, uint64_t now_ns)
+{
+	struct flow_state *fs = wait->state;
+	const struct tl_exchange *e = &fs->exchange;
+	uint64_t waited_ns = span(e->turn.request_last_ns, now_ns);
+	struct step s = { .w = ctx, .fs = fs, .flow = wait->flow, .outcome = APP_STILL_WAITING };
+	struct app_report r;
+
+	if (waited_ns < SLOW_NS)
+		return e->turn.request_last_ns + SLOW_NS;
+	s.end_ns = now_ns;
+	/* What came may have been the answer and not session tickets. */
+	if (!e->tickets_ns && fill(&s, e, &r)) {
+		r.is_interim = true;
+		fs->is_told = true;
+		emit(&s, &r, true);
+	}
+	return now_ns + until_next_report(waited_ns);
+}
+
+static void end_wait(struct worker *w, struct flow_state *fs, const struct tl_flow *flow)
+{
+	struct step s = { .w = w, .fs = fs, .flow = flow };
+	struct app_report r = {
+		.turn = { .request_first_ns = fs->wait_first_ns },
+		.key = fs->key,
+		.protocol = fs->protocol,
+		.outcome = APP_ANSWERED,
+		.is_interim = true,
+	};
+
+	if (!fs->wait)
+		return;
+	app_waits__remove(w->waits, fs->wait);
+	fs->wait = 0;
+	if (fs->is_told)
+		emit(&s, &r, true);
+	fs->is_told = false;
+}
+
+/* Whatever a packet did to the turn. TLS is not watched: its waits may be anything. */
+static void watch(struct worker *w, struct flow_state *fs, const struct tl_flow *flow)
+{
+	const struct tl_exchange_turn *t = &fs->exchange.turn;
+	bool waits = fs->exchange.phase == TL_EXCHANGE_REQUEST && !fs->exempt && !fs->is_over &&
+		     !fs->is_push && fs->protocol != APP_TLS;
+
+	if (fs->wait && (!waits || t->request_first_ns != fs->wait_first_ns))
+		end_wait(w, fs, flow);
+	if (!waits || fs->wait)
+		return;
+	fs->wait_first_ns = t->request_first_ns;
+	fs->wait = app_waits__add(w->waits, (struct app_wait){ fs, flow },
+				  t->request_last_ns + SLOW_NS);
 }
 
 /* --- what is asked for ---------------------------------------------------------------------------
@@ -373,6 +461,7 @@ static void on_tcp(struct step *s, const struct tl_exchange_packet *p)
 		break;
 	}
 	on_close(s, p);
+	watch(s->w, fs, s->flow);
 }
 
 /* --- what the registry calls ---------------------------------------------------------------------
@@ -383,7 +472,14 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 	struct worker *w = state;
 
 	w->out = *out;
-	return 0;
+	return app_waits__create(WAITS, &w->waits);
+}
+
+static void worker_fini(void *state)
+{
+	struct worker *w = state;
+
+	app_waits__destroy(w->waits);
 }
 
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
@@ -408,18 +504,27 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 	}
 }
 
+static void tick(void *state, uint64_t now_ns)
+{
+	struct worker *w = state;
+
+	w->tick_ns = now_ns;
+	app_waits__tick(w->waits, now_ns, look_at_wait, w);
+}
+
 static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)
 {
 	struct flow_state *fs = flow_state;
 	struct step s = { .w = state, .fs = fs, .flow = flow, .outcome = APP_CLIENT_GAVE_UP };
 
+	end_wait(s.w, fs, flow);
 	if (!tl_exchange__is_open(&fs->exchange) || end == TL_FLOW_END_EVICTED)
 		return;
 	tl_exchange__settle(&fs->exchange);
 	s.end_ns = flow->last_ns;
 	if (end == TL_FLOW_END_CAPTURE || end == TL_FLOW_END_IDLE) {
 		s.outcome = APP_STILL_WAITING;
-		s.end_ns = s.w->now_ns;
+		s.end_ns = s.w->now_ns > s.w->tick_ns ? s.w->now_ns : s.w->tick_ns;
 	}
 	ended(&s, &fs->exchange);
 }
@@ -459,6 +564,8 @@ static void observe(void *state, const struct tl_observation *o)
 		return;
 	memcpy(&report, o->data, sizeof(report));
 	is_slow = app_judge__observe(j->app, &o->subject, &report);
+	if (report.is_interim)
+		return;
 	latency_judge__observe(j->latency, &o->subject, &report, is_slow);
 }
 
@@ -485,7 +592,9 @@ const struct tl_analyzer tl_analyzer_app = {
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,
+	.worker_fini = worker_fini,
 	.batch = batch,
+	.tick = tick,
 	.flow_end = flow_end,
 	.judge_bytes = sizeof(struct judge),
 	.judge_init = judge_init,

@@ -4,7 +4,8 @@
  * worker half (app.c) emits, and the two judges that weigh it.
  *
  *	packets ─► exchange ─► report ─┬─► core/app_judge.c      app.no_response, app.slow
- *	                               └─► core/latency_judge.c  latency.breakdown
+ *	               │               └─► core/latency_judge.c  latency.breakdown
+ *	               └─ waits (core/app_wait.c) ─► report of a request that still waits
  */
 #ifndef TAPLINE_ANALYZERS_APP_H
 #define TAPLINE_ANALYZERS_APP_H
@@ -39,13 +40,15 @@ struct app_report {
 			     the RTT */
 	uint64_t connect_ns, tls_ns; /* 0 but for the first on a connection */
 	uint64_t first_ns, first_frame;
-	uint64_t end_ns;       /* what ended it, when it was not answered */
-	uint64_t end_frame;    /* 0: no packet */
-	uint32_t rtt_us;       /* of the handshake; 0: unknown */
-	uint8_t protocol;      /* enum app_protocol */
-	uint8_t outcome;       /* enum app_outcome */
-	bool is_push;	       /* asks for something that may well take long */
-	bool is_first;	       /* nothing was answered on this connection before */
+	uint64_t end_ns;    /* what ended it, when it was not answered */
+	uint64_t end_frame; /* 0: no packet */
+	uint32_t rtt_us;    /* of the handshake; 0: unknown */
+	uint8_t protocol;   /* enum app_protocol */
+	uint8_t outcome;    /* enum app_outcome */
+	bool is_push;	    /* asks for something that may well take long */
+	bool is_first;	    /* nothing was answered on this connection before */
+	/* The turn goes on: the client waits still, or (APP_ANSWERED) does not any more. */
+	bool is_interim;
 	char label[APP_LABEL]; /* "GET /index.html", "select"; "" */
 };
 
@@ -60,6 +63,28 @@ struct app_norm {
 	uint32_t unanswered;
 	uint16_t step[APP_STEPS];
 };
+
+/*
+ * core/app_wait.c: requests that wait for their answer, so that those which wait for long are found
+ * without looking at all flows. A wheel of slots of 100 ms; a wait is looked at when its time
+ * comes.
+ */
+struct app_waits;
+
+/* Room for `count`. 0, -ENOMEM. */
+int app_waits__create(uint32_t count, struct app_waits **ret_waits);
+void app_waits__destroy(struct app_waits *waits);
+
+struct app_wait {
+	void *state; /* both borrowed until __remove */
+	const struct tl_flow *flow;
+};
+/* Looked at after `due_ns`. A number for __remove; 0: no room, it goes unwatched. */
+uint32_t app_waits__add(struct app_waits *waits, struct app_wait wait, uint64_t due_ns);
+void app_waits__remove(struct app_waits *waits, uint32_t number);
+/* Returns when the wait is to be looked at again, after `now_ns`. Adds and removes none. */
+typedef uint64_t app_wait_fn(void *ctx, const struct app_wait *wait, uint64_t now_ns);
+void app_waits__tick(struct app_waits *waits, uint64_t now_ns, app_wait_fn *look, void *ctx);
 
 struct app_judge;
 struct latency_judge;

@@ -11,6 +11,9 @@
  * is, at most, worth knowing. Of unknown protocols nothing is said before APP_LEARNED answers, and
  * nothing at all when their clients often get none.
  *
+ * Who waits at this moment is told as well (struct pending): it counts as long as it waits, and is
+ * taken back with the answer, which app.slow may then tell.
+ *
  * Invariants: tables of fixed size; the oldest norm goes when there is no room. Control thread
  *only.
  */
@@ -25,11 +28,13 @@
 #define NORMS	    8192u /* a power of two */
 #define PROBES	    8u
 #define GROUPS	    512u
+#define PENDING	    1024u
 #define LEARNED	    20u /* answers, before an unknown protocol is judged */
 #define KNOWN	    3u	/* answers, that make a median */
 #define SLOW_NS	    1000000000ull
 #define HANG_NS	    5000000000ull /* of an unknown protocol: a silence in which somebody gave up */
 #define SMALL_BYTES 16384u	  /* … after what has the size of a request */
+#define UNKNOWN_NS  3000000000ull /* … before it is told while it lasts, without a median */
 #define FACTOR	    10u
 #define PROOFS	    TL_EVIDENCE_MAX
 #define MS_NS	    1000000ull
@@ -45,22 +50,33 @@ struct proof {
 struct group {
 	bool used;
 	uint8_t kind, protocol;
+	struct tl_endpoint server;
 	struct tl_subject subject; /* of the first */
 	bool many_clients;
 	uint64_t first_ns, last_ns;
 	uint64_t count;
-	uint64_t known;	 /* of those, with a median to hold against */
-	uint64_t closed; /* … that the server closed, without a word */
+	uint32_t pending; /* beside these */
+	uint64_t known;	  /* of those, with a median to hold against */
+	uint64_t closed;  /* … that the server closed, without a word */
 	struct app_report worst;
 	uint64_t worst_median_ns;
 	uint32_t proof_count;
 	struct proof proof[PROOFS];
 };
 
+/* A request that waits for its answer, and for too long. */
+struct pending {
+	struct group *group; /* NULL: free */
+	struct tl_subject subject;
+	struct app_report report;
+};
+
 struct app_judge {
 	struct tl_analyzer_judge view;
 	struct app_norm norm[NORMS];
 	struct group group[GROUPS];
+	uint32_t pending_used; /* places ever taken */
+	struct pending pending[PENDING];
 };
 
 const char *app_protocol__name(uint8_t protocol)
@@ -160,15 +176,15 @@ static struct key key_of(const struct group *g)
 {
 	struct key key;
 
-	tl_endpoint__key(&g->subject.server, key.bytes);
+	tl_endpoint__key(&g->server, key.bytes);
 	key.bytes[TL_ENDPOINT_KEY] = g->protocol;
 	return key;
 }
 
 static bool is_about(const struct group *g, const struct tl_subject *s, const struct app_report *r)
 {
-	return g->used && g->protocol == r->protocol && g->subject.server.port == s->server.port &&
-	       tl_endpoint__same_host(&g->subject.server, &s->server);
+	return g->used && g->protocol == r->protocol && g->server.port == s->server.port &&
+	       tl_endpoint__same_host(&g->server, &s->server);
 }
 
 /* NULL: no room; then the many that are told of already must do. */
@@ -190,8 +206,7 @@ static struct group *group_of(struct app_judge *j, enum kind kind, const struct 
 			.used = true,
 			.kind = (uint8_t)kind,
 			.protocol = r->protocol,
-			.subject = *subject,
-			.first_ns = r->turn.request_first_ns,
+			.server = subject->server,
 		};
 	return free_one;
 }
@@ -214,7 +229,10 @@ static void add(struct app_judge *j, struct group *g, const struct tl_subject *s
 	uint64_t median = median_of(norm_of(j, r->key));
 	uint64_t last = t->response_last_ns ? t->response_last_ns : r->end_ns;
 
-	g->count++;
+	if (!g->count++) {
+		g->subject = *subject;
+		g->first_ns = t->request_first_ns;
+	}
 	g->known += median != 0;
 	g->closed += r->outcome == APP_SERVER_CLOSED;
 	g->many_clients |= !tl_endpoint__same_host(&g->subject.client, &subject->client);
@@ -349,7 +367,9 @@ static void weigh(const struct app_judge *j, const struct group *g, struct tl_fi
 	if (g->worst.outcome == APP_STILL_WAITING) {
 		f->confidence -= 0.1;
 		tl_finding__counter_evidence(f, 0, g->last_ns,
-					     "the capture ended while the client waited");
+					     g->worst.is_interim
+						     ? "the client still waits"
+						     : "the capture ended while the client waited");
 	}
 	if (g->protocol == APP_TLS || g->protocol == APP_TCP) {
 		bool often = g->kind == NO_RESPONSE || g->count >= OFTEN;
@@ -366,15 +386,10 @@ static void weigh(const struct app_judge *j, const struct group *g, struct tl_fi
 	}
 }
 
-static void tell(struct app_judge *j, struct group *g)
+static void word(struct app_judge *j, const struct group *g, struct tl_finding *f)
 {
-	const char *kind = g->kind == SLOW ? "app.slow" : "app.no_response";
-	struct key key = key_of(g);
 	uint64_t median = median_of(norm_of(j, g->worst.key));
-	struct tl_finding *f;
-	bool is_new;
 
-	f = tl_findings__begin(j->view.findings, kind, &key, sizeof(key), &is_new);
 	f->first_ns = g->first_ns;
 	f->last_ns = g->last_ns;
 	f->count = g->count;
@@ -395,7 +410,28 @@ static void tell(struct app_judge *j, struct group *g)
 	}
 	write_evidence(g, f);
 	write_filter(g, f);
-	tl_findings__commit(j->view.findings, f, g->last_ns);
+}
+
+/* What is over, and those that wait. */
+static void tell(struct app_judge *j, struct group *g)
+{
+	const char *kind = g->kind == SLOW ? "app.slow" : "app.no_response";
+	struct key key = key_of(g);
+	struct group sum = *g;
+	struct tl_finding *f;
+	bool is_new;
+
+	for (uint32_t i = 0; i < j->pending_used && g->pending; i++)
+		if (j->pending[i].group == g)
+			add(j, &sum, &j->pending[i].subject, &j->pending[i].report);
+	f = tl_findings__begin(j->view.findings, kind, &key, sizeof(key), &is_new);
+	if (!sum.count) {
+		tl_findings__retract(j->view.findings, f);
+		g->used = false;
+		return;
+	}
+	word(j, &sum, f);
+	tl_findings__commit(j->view.findings, f, sum.last_ns);
 }
 
 /* --- reports -------------------------------------------------------------------------------------
@@ -433,14 +469,79 @@ static bool takes_long(const struct app_report *r, const struct app_norm *n)
 	return true;
 }
 
+static struct pending *find_pending(struct app_judge *j, const struct tl_subject *s,
+				    const struct app_report *r)
+{
+	for (uint32_t i = 0; i < j->pending_used; i++) {
+		struct pending *p = &j->pending[i];
+
+		if (p->group && p->report.turn.request_first_ns == r->turn.request_first_ns &&
+		    p->report.key == r->key && p->subject.client.port == s->client.port &&
+		    tl_endpoint__same_host(&p->subject.client, &s->client))
+			return p;
+	}
+	return NULL;
+}
+
+static struct pending *free_pending(struct app_judge *j)
+{
+	for (uint32_t i = 0; i < j->pending_used; i++)
+		if (!j->pending[i].group)
+			return &j->pending[i];
+	return j->pending_used < PENDING ? &j->pending[j->pending_used++] : NULL;
+}
+
+/* The wait is over, or nothing to tell of. */
+static void drop_pending(struct app_judge *j, struct pending *p)
+{
+	struct group *g = p->group;
+
+	p->group = NULL;
+	g->pending--;
+	tell(j, g);
+}
+
+static void observe_wait(struct app_judge *j, const struct tl_subject *subject,
+			 const struct app_report *r)
+{
+	struct app_norm *n = norm_of(j, r->key);
+	struct pending *p = find_pending(j, subject, r);
+	bool is_long = r->outcome == APP_STILL_WAITING && takes_long(r, n) &&
+		       (median_of(n) || r->wait_ns >= UNKNOWN_NS);
+
+	if (!is_long) {
+		if (p)
+			drop_pending(j, p);
+		return;
+	}
+	if (!p) {
+		struct group *g = group_of(j, NO_RESPONSE, subject, r);
+
+		p = g ? free_pending(j) : NULL;
+		if (!p)
+			return;
+		p->group = g;
+		g->pending++;
+	}
+	p->subject = *subject;
+	p->report = *r;
+	tell(j, p->group);
+}
+
 bool app_judge__observe(struct app_judge *judge, const struct tl_subject *subject,
 			const struct app_report *report)
 {
 	struct app_norm *n = norm_of(judge, report->key);
-	bool is_long = takes_long(report, n);
 	enum kind kind = report->outcome == APP_ANSWERED ? SLOW : NO_RESPONSE;
-	struct group *g = is_long ? group_of(judge, kind, subject, report) : NULL;
+	struct group *g;
+	bool is_long;
 
+	if (report->is_interim) {
+		observe_wait(judge, subject, report);
+		return false;
+	}
+	is_long = takes_long(report, n);
+	g = is_long ? group_of(judge, kind, subject, report) : NULL;
 	if (g) {
 		add(judge, g, subject, report);
 		tell(judge, g);
@@ -454,10 +555,14 @@ bool app_judge__observe(struct app_judge *judge, const struct tl_subject *subjec
 
 void app_judge__tell(struct app_judge *judge, uint64_t now_ns, bool all)
 {
+	/* Of whom no more was heard. */
+	for (uint32_t i = 0; i < judge->pending_used && all; i++)
+		if (judge->pending[i].group)
+			drop_pending(judge, &judge->pending[i]);
 	for (uint32_t i = 0; i < GROUPS; i++) {
 		struct group *g = &judge->group[i];
 
-		if (!g->used || (!all && g->last_ns + TL_FINDING_QUIET_NS > now_ns))
+		if (!g->used || g->pending || (!all && g->last_ns + TL_FINDING_QUIET_NS > now_ns))
 			continue;
 		tell(judge, g);
 		g->used = false;

@@ -218,7 +218,11 @@ void tl_findings__commit(struct tl_findings *findings, struct tl_finding *findin
 
 void tl_findings__retract(struct tl_findings *findings, struct tl_finding *finding)
 {
-	drop(findings, (struct entry *)finding);
+	struct entry *e = (struct entry *)finding;
+
+	if (e->was_told && findings->sink.finding)
+		findings->sink.finding(findings->sink.ctx, finding, TL_FINDING_WITHDRAWN);
+	drop(findings, e);
 }
 
 static void tell_open(struct tl_findings *s, uint64_t now_ns)

@@ -31,7 +31,7 @@ struct tl_finding *tl_findings__begin(struct tl_findings *findings, const char *
 				      const void *key, size_t key_bytes, bool *ret_is_new);
 /* `at_ns`: packet time of the newest occurrence, from which the quiet time runs. */
 void tl_findings__commit(struct tl_findings *findings, struct tl_finding *finding, uint64_t at_ns);
-/* Forgets an open finding: it turned out to be no fault. */
+/* Forgets an open finding: it turned out to be no fault. Who was told of it is told that, too. */
 void tl_findings__retract(struct tl_findings *findings, struct tl_finding *finding);
 
 void tl_findings__tick(struct tl_findings *findings, uint64_t now_ns);

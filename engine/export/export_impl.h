@@ -93,6 +93,8 @@ struct tl_finding_text {
 void tl_finding__write_text(const struct tl_finding_text *text, const struct tl_finding *finding);
 /* One line, of a finding that was told whole before and has grown since. */
 void tl_finding__write_update(FILE *out, const struct tl_finding *finding);
+/* One line, of a finding that was told whole before and is none, or part of another. */
+void tl_finding__write_withdrawn(FILE *out, const struct tl_finding *finding);
 
 /* What closes a diagnosis: counts by severity, and how good the capture was. */
 struct tl_verdict_text {

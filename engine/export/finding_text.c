@@ -170,3 +170,13 @@ void tl_finding__write_update(FILE *out, const struct tl_finding *f)
 	}
 	fputc('\n', out);
 }
+
+void tl_finding__write_withdrawn(FILE *out, const struct tl_finding *f)
+{
+	char last[TL_TIME_TEXT];
+
+	tl_words__time(f->last_ns, false, last);
+	fprintf(out, "%s  withdrawn, %s: ", last, f->kind);
+	put_clean(out, f->summary);
+	fputc('\n', out);
+}

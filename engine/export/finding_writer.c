@@ -4,6 +4,7 @@
  *
  *   sink.finding ─┬─ live JSON: open ► finding_open at once; settled ► finding at once
  *                 ├─ live text: open ► whole the first time (told), a line for each update
+ *                 ├─ live: withdrawn ► finding_withdrawn, or a line
  *                 └─ text, file: settled ► kept[0…cap) ─► __finish: ranked ► written ► quality
  *   sink.quality ──► kept ───────────────────────────────────────────────────────┘
  *
@@ -80,19 +81,25 @@ static void remember_error(struct tl_finding_writer *writer, int err)
 		writer->first_error = err;
 }
 
-static void write_finding(struct tl_finding_writer *writer, const struct tl_finding *f, bool open)
+static const char *const json_type[] = {
+	[TL_FINDING_OPEN] = "finding_open",
+	[TL_FINDING_SETTLED] = "finding",
+	[TL_FINDING_WITHDRAWN] = "finding_withdrawn",
+};
+
+static void write_finding(struct tl_finding_writer *writer, const struct tl_finding *f,
+			  enum tl_finding_state state)
 {
 	const char *interface = interface_name(writer, f->subject.interface);
 	struct tl_finding_text text = {
 		.out = writer->opts.out,
 		.color = writer->opts.color,
 		.interface = interface,
-		.mark = open ? "(still going on) " : NULL,
+		.mark = state == TL_FINDING_OPEN ? "(still going on) " : NULL,
 	};
 
 	if (writer->opts.json) {
-		tl_finding__write_json(&writer->json, f, interface,
-				       open ? "finding_open" : "finding");
+		tl_finding__write_json(&writer->json, f, interface, json_type[state]);
 		remember_error(writer, tl_json__end(&writer->json));
 		return;
 	}
@@ -128,7 +135,17 @@ static void tell_open(struct tl_finding_writer *writer, const struct tl_finding 
 	if (writer->told_count == TOLD_MAX)
 		forget_told(writer, 0);
 	writer->told[writer->told_count++] = f->id;
-	write_finding(writer, f, true);
+	write_finding(writer, f, TL_FINDING_OPEN);
+}
+
+static void tell_withdrawn(struct tl_finding_writer *writer, const struct tl_finding *f)
+{
+	uint32_t place = place_told(writer, f->id);
+
+	if (place == TOLD_MAX)
+		return;
+	forget_told(writer, place);
+	tl_finding__write_withdrawn(writer->opts.out, f);
 }
 
 /* Room for one more; false at the cap or without memory. */
@@ -184,17 +201,18 @@ static void keep(struct tl_finding_writer *writer, const struct tl_finding *f)
 static void on_finding(void *ctx, const struct tl_finding *f, enum tl_finding_state state)
 {
 	struct tl_finding_writer *writer = ctx;
-	bool open = state == TL_FINDING_OPEN;
 
-	if (!open)
+	if (state == TL_FINDING_SETTLED)
 		writer->seen[f->severity]++;
 	if (writer->opts.live && writer->opts.json)
-		write_finding(writer, f, open);
-	else if (writer->opts.live && open)
+		write_finding(writer, f, state);
+	else if (writer->opts.live && state == TL_FINDING_OPEN)
 		tell_open(writer, f);
+	else if (writer->opts.live && state == TL_FINDING_WITHDRAWN)
+		tell_withdrawn(writer, f);
 	if (writer->opts.live)
 		fflush(writer->opts.out);
-	if (open || (writer->opts.live && writer->opts.json))
+	if (state != TL_FINDING_SETTLED || (writer->opts.live && writer->opts.json))
 		return;
 	forget_told(writer, place_told(writer, f->id));
 	keep(writer, f);
@@ -279,7 +297,7 @@ int tl_finding_writer__finish(struct tl_finding_writer *writer)
 	if (writer->kept_count)
 		qsort(writer->kept, writer->kept_count, sizeof(*writer->kept), compare_rank);
 	for (uint32_t i = 0; i < writer->kept_count; i++)
-		write_finding(writer, &writer->kept[i], false);
+		write_finding(writer, &writer->kept[i], TL_FINDING_SETTLED);
 	writer->kept_count = 0;
 	write_close(writer);
 	if (fflush(writer->opts.out) || ferror(writer->opts.out))

@@ -55,6 +55,19 @@ bool engine__stopping(const struct tl_engine *engine)
 	return tl_load_relaxed(&engine->stopping);
 }
 
+uint64_t engine__end_ns(struct tl_engine *engine)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	uint64_t end_ns;
+
+	pthread_mutex_lock(&lock);
+	if (!engine->end_ns)
+		engine->end_ns = clock__realtime_ns();
+	end_ns = engine->end_ns;
+	pthread_mutex_unlock(&lock);
+	return end_ns;
+}
+
 void tl_engine__stop(struct tl_engine *engine)
 {
 	tl_store_relaxed(&engine->stopping, 1);

@@ -106,7 +106,10 @@ void *merger__main(void *arg)
 			record(&m, n);
 		else if (!all_done)
 			nanosleep(&nap, NULL);
-		recording__tick(&m.engine->recording, clock__realtime_ns());
+		/* After a stop the file's time stands still: it ends when the analysis does. */
+		recording__tick(&m.engine->recording, engine__stopping(m.engine)
+							      ? engine__end_ns(m.engine)
+							      : clock__realtime_ns());
 	}
 	tl_store_release(&m.engine->merger_done, 1);
 	return NULL;

@@ -141,6 +141,7 @@ int recording__close(struct recording *rec)
 	engine__source_stats(rec->engine, rec->stats);
 	if (!rec->engine->live)
 		learn_interfaces(rec);
-	return tl_recorder__close(
-		rec->recorder, rec->engine->live ? clock__realtime_ns() : rec->last_ns, rec->stats);
+	return tl_recorder__close(rec->recorder,
+				  rec->engine->live ? engine__end_ns(rec->engine) : rec->last_ns,
+				  rec->stats);
 }

@@ -125,6 +125,7 @@ struct tl_engine {
 	uint64_t first_packet_ns, last_packet_ns; /* of a file; written by the worker */
 	uint64_t processed[TL_INTERFACES_MAX]; /* by interface; written by the recording thread */
 	int stopping;
+	uint64_t end_ns; /* of a live run, once somebody asked; 0 */
 	int want_statistics;
 	int want_reload;
 	bool disk_warned;
@@ -139,6 +140,9 @@ uint32_t engine__interface_count(const struct tl_engine *engine);
 void engine__note(struct tl_engine *engine, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 bool engine__stopping(const struct tl_engine *engine);
+/* When a live run ended, by packet time: the first one who asks fixes it, for the analysis and for
+ * the file alike. */
+uint64_t engine__end_ns(struct tl_engine *engine);
 uint64_t clock__monotonic_ns(void);
 uint64_t clock__realtime_ns(void);
 

@@ -446,13 +446,16 @@ static void loop(struct worker *w)
 }
 
 /*
- * Until when a file's capture went on: what stayed unanswered for the rest of it was silence that
- * was watched, as it is live. An end that is an hour off is somebody's clock, and not believed.
+ * Until when the capture went on: what stayed unanswered for the rest of it was silence that was
+ * watched. Of a file it says so itself, and live it is what the file will say. An end that is an
+ * hour off is somebody's clock, and not believed.
  */
 static uint64_t watched_until(const struct worker *w)
 {
 	uint64_t last = w->merge.last_ns, until = last;
 
+	if (w->engine->live && last && engine__end_ns(w->engine) > last)
+		until = engine__end_ns(w->engine);
 	for (uint32_t i = 0; i < w->source_count && !w->engine->live; i++) {
 		struct tl_source_stats stats;
 

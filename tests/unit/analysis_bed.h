@@ -46,6 +46,7 @@ struct bed {
 	uint32_t finding_count;
 	struct tl_finding open; /* the last open notice */
 	uint32_t open_count;
+	uint32_t withdrawn_count;
 	uint32_t quality_count;
 	uint32_t settled_at_quality; /* findings settled when the quality record came */
 	struct tl_capture_quality quality;
@@ -70,6 +71,8 @@ static void bed__hear(void *ctx, const struct tl_finding *f, enum tl_finding_sta
 	if (state == TL_FINDING_OPEN) {
 		b->open = *f;
 		b->open_count++;
+	} else if (state == TL_FINDING_WITHDRAWN) {
+		b->withdrawn_count++;
 	} else if (b->finding_count < BED_FINDINGS) {
 		b->finding[b->finding_count++] = *f;
 	} else {

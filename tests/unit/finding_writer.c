@@ -471,3 +471,27 @@ Test(finding_writer, a_full_disk_is_an_error)
 	tl_finding_writer__destroy(writer);
 	fclose(full);
 }
+
+Test(finding_writer, live_tells_what_is_withdrawn_to_whom_it_told_it)
+{
+	struct run run;
+	struct tl_finding f = finding("app.no_response", TL_WARNING);
+	size_t whole;
+
+	start(&run, true, true);
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_OPEN);
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_WITHDRAWN);
+	cr_expect_not_null(strstr(run.text, "\n{\"type\":\"finding_withdrawn\","));
+	cr_expect_eq(finish(&run), -1, "it does not count");
+	clean_up(&run);
+
+	start(&run, false, true);
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_WITHDRAWN);
+	cr_expect_eq(run.bytes, 0);
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_OPEN);
+	whole = run.bytes;
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_WITHDRAWN);
+	cr_expect_not_null(strstr(run.text + whole, "withdrawn, app.no_response: "));
+	finish(&run);
+	clean_up(&run);
+}

@@ -218,3 +218,25 @@ Test(findings, long_texts_are_cut)
 	cr_expect_eq(strlen(f.evidence[0].what), sizeof(f.evidence[0].what) - 1);
 	cr_expect_eq(f.cause[0], '\0');
 }
+
+Test(findings, who_was_told_of_one_is_told_that_it_is_withdrawn, .fini = stop)
+{
+	bool is_new;
+	uint32_t key = 1;
+
+	start(true);
+	occur("tcp.loss", 1, 1000);
+	tl_findings__tick(store, 2000);
+	cr_assert_eq(told_count, 1);
+	tl_findings__retract(store,
+			     tl_findings__begin(store, "tcp.loss", &key, sizeof(key), &is_new));
+	cr_assert_eq(told_count, 2);
+	cr_expect_eq(told[1].state, TL_FINDING_WITHDRAWN);
+	key = 2;
+	occur("tcp.loss", 2, 3000);
+	tl_findings__retract(store,
+			     tl_findings__begin(store, "tcp.loss", &key, sizeof(key), &is_new));
+	cr_expect_eq(told_count, 2, "nobody knew of it");
+	tl_findings__finish(store);
+	cr_expect_eq(told_count, 2);
+}

@@ -48,7 +48,8 @@ struct tl_finding_writer_opts {
 
 /*
  * Settled findings are kept and written ranked (severity, count, time) at __finish. Live JSON keeps
- * none: {"type":"finding_open",…} for each notice, {"type":"finding",…} when it settles. Live text
+ * none: {"type":"finding_open",…} for each notice, {"type":"finding",…} when it settles, and
+ * {"type":"finding_withdrawn",…} for one that was told and turned out to be none. Live text
  * tells an open finding whole once and each notice after that as one line.
  */
 int tl_finding_writer__create(const struct tl_finding_writer_opts *opts,

@@ -108,8 +108,9 @@ struct tl_capture_quality {
 };
 
 enum tl_finding_state {
-	TL_FINDING_OPEN,    /* ripe: told early while a live capture goes on; may still grow */
-	TL_FINDING_SETTLED, /* final */
+	TL_FINDING_OPEN,      /* ripe: told early while a live capture goes on; may still grow */
+	TL_FINDING_SETTLED,   /* final */
+	TL_FINDING_WITHDRAWN, /* was told as open, and turned out to be none, or part of another */
 };
 
 /* Where records go. Called by the control thread only. */
