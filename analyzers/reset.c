@@ -11,7 +11,8 @@
  *	+--------+--------+-------+       | after it                          |
  *	                                  +-----------------------------------+
  *
- * Not told, for they cut nothing: a RST to a SYN (connect.refused), after a FIN, by a client that
+ * Not told, for they cut nothing: a RST to a SYN (connect.refused), after a FIN or a farewell (a
+ * WebSocket's close, QUIT, its answer: who closes with bytes unread sends a RST), by a client that
  * has all it asked for or asked for nothing (of TLS: whose last bytes are too few for a question),
  * without anything before it.
  *
@@ -184,7 +185,7 @@ static void learn_data(const struct step *s)
 		service_of(s)->answer_ns = s->now_ns;
 	if (!fs->fin)
 		fs->gap_ns = before ? tl_span_ns(before, s->now_ns) : 0;
-	fs->speaker = (uint8_t)(s->side + 1);
+	fs->speaker = (s->side + 1u) & 3u;
 	side->data_ns = s->now_ns;
 	side->data_frame = s->packet->frame;
 	side->data_seq = s->layers->seq;
@@ -192,6 +193,9 @@ static void learn_data(const struct step *s)
 	side->data_ack = s->layers->ack;
 	if (s->flow->app == TL_APP_TLS && reset_parting__is_alert(s->packet, s->layers))
 		fs->flags |= SAW_ALERT;
+	fs->farewell &= (uint8_t) ~(1u << s->side) & 3u;
+	if (reset_parting__is_farewell(s->packet, s->layers, s->flow->app))
+		fs->farewell |= (1u << s->side) & 3u;
 	if (fs->fin == FIN_AFTER_IDLE && is_question(s))
 		fs->fin = FIN_UNNOTICED;
 }
@@ -203,7 +207,7 @@ static void learn_unseen(const struct step *s)
 
 	if (s->fs->speaker == !s->side + 1u)
 		return;
-	s->fs->speaker = (uint8_t)(!s->side + 1);
+	s->fs->speaker = (!s->side + 1u) & 3u;
 	peer->data_ns = s->now_ns;
 	peer->data_frame = 0;
 }
@@ -372,7 +376,7 @@ static void first_rst(const struct step *s)
 	r = &c->report;
 	c->side = s->side;
 	c->to_syn = fs->flags & SAW_SYN && !(fs->flags & (SAW_SYNACK | ESTABLISHED));
-	c->had_fin = fs->flags & (SAW_FIN | SAW_ALERT);
+	c->had_fin = fs->flags & (SAW_FIN | SAW_ALERT) || fs->farewell;
 	c->established = fs->flags & ESTABLISHED;
 	c->is_parting = is_parting(s);
 	c->speaker = fs->speaker;

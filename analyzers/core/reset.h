@@ -127,6 +127,10 @@ unsigned reset_identity__weigh(uint32_t doubts);
 /* Is the payload a TLS alert, a record of its own, in the clear or not (RFC 5246, section 7.2)? TLS
  * 1.3 disguises it later on. */
 bool reset_parting__is_alert(const struct tl_packet *packet, const struct tl_layers *layers);
+/* A WebSocket's close frame, a server's "221 bye", or a client's QUIT: the connection is over by
+ * its own protocol. */
+bool reset_parting__is_farewell(const struct tl_packet *packet, const struct tl_layers *layers,
+				uint8_t app);
 /* Is it a farewell: QUIT, COM_QUIT, Terminate? */
 bool reset_parting__is_goodbye(const struct tl_packet *packet, const struct tl_layers *layers);
 

@@ -14,6 +14,8 @@
 #define TLS_ALERT_BYTES	     7u
 #define TLS_ALERT_BYTES_MOST 64u /* encrypted */
 #define GOODBYE_BYTES_MOST   16u
+#define FAREWELL_BYTES_MOST  200u
+#define WEBSOCKET_CLOSE	     8
 
 bool reset_parting__is_alert(const struct tl_packet *packet, const struct tl_layers *layers)
 {
@@ -47,4 +49,47 @@ bool reset_parting__is_goodbye(const struct tl_packet *packet, const struct tl_l
 		    !strncasecmp((const char *)c.at, word[i], strlen(word[i])))
 			return true;
 	return false;
+}
+
+/* Frames one behind the other, the last of which is a close (RFC 6455, sections 5.2 and 5.5.1). */
+static bool ends_in_close_frame(struct tl_cursor c)
+{
+	uint8_t opcode = 0;
+
+	while (tl_cursor__left(&c) >= 2 && opcode != WEBSOCKET_CLOSE) {
+		uint8_t first = tl_cursor__u8(&c), second = tl_cursor__u8(&c);
+		uint64_t bytes = second & 0x7f;
+
+		opcode = first & 0xf;
+		if (bytes == 126)
+			bytes = tl_cursor__be16(&c);
+		else if (bytes == 127)
+			bytes = tl_cursor__be64(&c);
+		bytes += second & 0x80 ? 4 : 0;
+		if (first & 0x70 || bytes > tl_cursor__left(&c) ||
+		    (opcode == WEBSOCKET_CLOSE && !(first & 0x80)))
+			return false;
+		tl_cursor__skip(&c, (size_t)bytes);
+	}
+	return !c.failed && !tl_cursor__left(&c) && opcode == WEBSOCKET_CLOSE;
+}
+
+bool reset_parting__is_farewell(const struct tl_packet *packet, const struct tl_layers *layers,
+				uint8_t app)
+{
+	static const char *const word[] = { "221 ", "221-", "421 ", "* BYE", "BYE" };
+	uint32_t bytes = layers->payload_bytes;
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+
+	tl_cursor__skip(&c, layers->payload_offset);
+	if (!bytes || app == TL_APP_TLS || tl_cursor__left(&c) < bytes)
+		return false;
+	tl_cursor__limit(&c, bytes);
+	if (app == TL_APP_HTTP)
+		return ends_in_close_frame(c);
+	for (unsigned i = 0; i < sizeof(word) / sizeof(word[0]); i++)
+		if (bytes >= strlen(word[i]) && bytes <= FAREWELL_BYTES_MOST &&
+		    !memcmp(c.at, word[i], strlen(word[i])))
+			return true;
+	return reset_parting__is_goodbye(packet, layers);
 }

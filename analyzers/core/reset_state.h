@@ -34,6 +34,9 @@ enum flow_flag {
 	SAW_ALERT = 1u << 7, /* of TLS: its sender closes, as with a FIN */
 };
 
+/* Who has taken leave in the words of its protocol, and said nothing else since. */
+enum farewell { FAREWELL_SIDE_0 = 1u << 0, FAREWELL_SIDE_1 = 1u << 1 };
+
 enum fin {
 	FIN_AFTER_IDLE = 1, /* the server closed a connection that was idle */
 	FIN_UNNOTICED,	    /* …and the client asked something after it all the same */
@@ -44,9 +47,10 @@ struct flow_state {
 	uint64_t gap_ns; /* without data, before the last data, or before a FIN: `fin` */
 	uint32_t cut;	 /* index + 1 */
 	uint8_t flags;
-	uint8_t speaker; /* who sent data last: side + 1; 0: nobody */
 	uint8_t synacks;
-	uint8_t fin; /* enum fin */
+	uint8_t speaker : 2;  /* who sent data last: side + 1; 0: nobody */
+	uint8_t fin : 2;      /* enum fin */
+	uint8_t farewell : 2; /* enum farewell */
 };
 
 struct cut {
