@@ -66,12 +66,19 @@ static enum step only_payload(struct decode *d)
 	return STEP_DONE;
 }
 
+/* The cursor is at the fragment's own bytes. */
+static void note_fragment(struct decode *d, uint32_t offset, bool more)
+{
+	d->out->flags |= TL_LAYERS_FRAGMENT | (more ? TL_LAYERS_FRAGMENT_MORE : 0);
+	d->out->fragment_offset = offset;
+	d->out->fragment_bytes = wire_left(d);
+}
+
 static enum step fragment_or_proto(struct decode *d, uint32_t offset, bool more)
 {
 	if (!offset && !more)
 		return STEP_PROTO;
-	d->out->flags |= TL_LAYERS_FRAGMENT;
-	d->out->fragment_offset = offset;
+	note_fragment(d, offset, more);
 	if (!offset)
 		return STEP_PROTO;
 	d->out->flags |= TL_LAYERS_FRAGMENT_LATER;
@@ -197,10 +204,10 @@ static enum step step_extensions(struct decode *d)
 			continue;
 		fragment = load16(p + 2);
 		d->out->ip_id = load32(p + 4);
-		if (fragment & 0xfff9)
-			d->out->flags |= TL_LAYERS_FRAGMENT;
 		if (fragment & 0xfff8)
 			return fragment_or_proto(d, fragment & 0xfff8, fragment & 1);
+		if (fragment & 1)
+			note_fragment(d, 0, true);
 	}
 	if (is_extension(d->proto) && d->proto < PROTO_MOBILITY)
 		return malformed(d);

@@ -84,6 +84,18 @@ static void put_counts(struct tl_json *json, const struct tl_census_report *r)
 	tl_json__u64(json, "connections", r->total[TL_CENSUS_CONNECTIONS]);
 }
 
+static void put_fragments(struct tl_json *json, const struct tl_census_fragments *f)
+{
+	tl_json__map(json, "fragments");
+	tl_json__u64(json, "packets", f->packets);
+	tl_json__u64(json, "no_flow", f->no_flow);
+	tl_json__u64(json, "duplicate", f->duplicate);
+	tl_json__u64(json, "overlap", f->overlap);
+	tl_json__u64(json, "tiny", f->tiny);
+	tl_json__u64(json, "invalid", f->invalid);
+	tl_json__map_end(json);
+}
+
 int tl_census__write_json(const struct tl_census_report *report, const char *interface, FILE *out)
 {
 	struct tl_json json;
@@ -96,6 +108,7 @@ int tl_census__write_json(const struct tl_census_report *report, const char *int
 	tl_json__time(&json, "timestamp", report->last_ns);
 	tl_json__string(&json, "in_iface", interface);
 	put_counts(&json, report);
+	put_fragments(&json, &report->fragments);
 	tl_json__map(&json, "top");
 	for (int i = 0; i < TL_CENSUS_TOPS; i++)
 		put_top(&json, report, i);
@@ -190,6 +203,27 @@ static void text_spread(FILE *out, const struct tl_census_report *r, int which)
 	fputc('\n', out);
 }
 
+static void text_fragments(FILE *out, const struct tl_census_fragments *f)
+{
+	char packets[32];
+
+	if (!f->packets)
+		return;
+	tl_words__count(f->packets, packets);
+	fprintf(out, "  %s fragments", packets);
+	if (f->no_flow)
+		fprintf(out, ", %" PRIu64 " without the first one of their datagram", f->no_flow);
+	if (f->duplicate)
+		fprintf(out, ", %" PRIu64 " copies", f->duplicate);
+	if (f->overlap)
+		fprintf(out, ", %" PRIu64 " that overlap others", f->overlap);
+	if (f->tiny)
+		fprintf(out, ", %" PRIu64 " that cut the transport header", f->tiny);
+	if (f->invalid)
+		fprintf(out, ", %" PRIu64 " with impossible sizes", f->invalid);
+	fputc('\n', out);
+}
+
 int tl_census__write_text(const struct tl_census_report *report, const char *interface, FILE *out)
 {
 	const struct tl_census_report *r = report;
@@ -204,6 +238,7 @@ int tl_census__write_text(const struct tl_census_report *report, const char *int
 	flockfile(out);
 	fprintf(out, "\n%s%s%s packets, %s bytes, %s flows in %s\n", name, *name ? ": " : "",
 		packets, bytes, flows, span);
+	text_fragments(out, &r->fragments);
 	for (int i = 0; i < TL_CENSUS_TOPS; i++)
 		text_top(out, r, i);
 	text_distinct(out, r);

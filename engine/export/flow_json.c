@@ -125,6 +125,17 @@ static void put_ip_bytes(struct tl_line *line, const struct tl_flow *flow, int s
 		line__literal(line, "null");
 }
 
+static void put_fragments(struct tl_line *line, uint16_t flags)
+{
+	line__literal(line, ",\"fragments\":{\"overlap\":");
+	put_bool(line, flags & TL_FLOW_FRAGMENT_OVERLAP);
+	line__literal(line, ",\"tiny\":");
+	put_bool(line, flags & TL_FLOW_FRAGMENT_TINY);
+	line__literal(line, ",\"invalid\":");
+	put_bool(line, flags & TL_FLOW_FRAGMENT_INVALID);
+	line__char(line, '}');
+}
+
 static void put_flow(struct tl_line *line, const struct flow_view *v)
 {
 	const struct tl_flow *flow = v->flow;
@@ -155,6 +166,8 @@ static void put_flow(struct tl_line *line, const struct flow_view *v)
 	put_word(line, v->end_reason);
 	line__literal(line, ",\"client_sure\":");
 	put_bool(line, flow->flags & TL_FLOW_CLIENT_SURE);
+	if (flow->flags & TL_FLOW_FRAGMENTS)
+		put_fragments(line, flow->flags);
 	line__char(line, '}');
 }
 

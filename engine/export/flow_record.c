@@ -44,7 +44,8 @@ int tl_flow_record__write_text(const struct tl_flow_record *record, FILE *out)
 	fprintf(out, " %6" PRIu64 " > %6" PRIu64 " <  packets %8" PRIu64 " > %8" PRIu64 " <  bytes",
 		flow->packets[v.client], flow->packets[v.server], flow->bytes[v.client],
 		flow->bytes[v.server]);
-	fprintf(out, "  %s, %s\n", v.tcp_state,
+	fprintf(out, "  %s%s, %s\n", v.tcp_state,
+		flow->flags & TL_FLOW_FRAGMENT_OVERLAP ? ", fragments overlap" : "",
 		record->kind == TL_FLOW_RECORD_END     ? v.end_reason
 		: record->kind == TL_FLOW_RECORD_START ? "begins"
 						       : "goes on");
@@ -60,7 +61,7 @@ static const char csv_columns[] =
 	"bytes_toserver,bytes_toclient,state,end_reason,tcp_state,tcp_flags_ts,tcp_flags_tc,"
 	"rtt_server_us,rtt_client_us,retransmissions_toserver,retransmissions_toclient,"
 	"zero_window_ms_client,zero_window_ms_server,in_iface,vlan,tunnel,community_id,"
-	"record,timestamp,ip_bytes_toserver,ip_bytes_toclient\n";
+	"record,timestamp,ip_bytes_toserver,ip_bytes_toclient,fragments\n";
 
 int tl_flow_record__write_csv_header(FILE *out)
 {
@@ -154,6 +155,20 @@ static void put_csv_ip_bytes(struct tl_line *line, const struct tl_flow *flow, i
 		line__u64(line, bytes);
 }
 
+/* "seen", and what was wrong with them: "seen.overlap.tiny". */
+static void put_csv_fragments(struct tl_line *line, uint16_t flags)
+{
+	line__char(line, ',');
+	if (flags & TL_FLOW_FRAGMENTS)
+		line__literal(line, "seen");
+	if (flags & TL_FLOW_FRAGMENT_OVERLAP)
+		line__literal(line, ".overlap");
+	if (flags & TL_FLOW_FRAGMENT_TINY)
+		line__literal(line, ".tiny");
+	if (flags & TL_FLOW_FRAGMENT_INVALID)
+		line__literal(line, ".invalid");
+}
+
 int tl_flow_record__write_csv(const struct tl_flow_record *record, FILE *out)
 {
 	const struct tl_flow *flow = record->flow;
@@ -183,6 +198,7 @@ int tl_flow_record__write_csv(const struct tl_flow_record *record, FILE *out)
 	line__string(&line, v.timestamp);
 	put_csv_ip_bytes(&line, flow, v.client);
 	put_csv_ip_bytes(&line, flow, v.server);
+	put_csv_fragments(&line, flow->flags);
 	line__char(&line, '\n');
 	return line__write(&line, out);
 }

@@ -73,6 +73,7 @@ struct tl_flow_packet {
 	const struct tl_layers *layers;
 	uint8_t side;
 	bool is_new;
+	uint8_t fragment; /* enum tl_fragment_flag, of its datagram so far */
 };
 
 void tl_flow_tcp__update(struct tl_flow *flow, const struct tl_flow_packet *p);

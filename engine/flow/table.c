@@ -25,7 +25,8 @@
  *	1  make keys, hash all           2  find candidates by tag        3  compare keys, update
  *	   prefetch the buckets             prefetch the entries
  *
- * Ends: wheel.h. Long ones: active.c. Fragments: fragments.h. Who may see an entry when: entry.h.
+ * Ends: wheel.h. Long ones: active.c. Fragments: fragments.h, overlaps.h.
+ * Who may see an entry when: entry.h.
  *
  * Invariants:
  *  - memory is taken once, at creation; pages are touched as flows come
@@ -180,6 +181,19 @@ static void count_framing(struct tl_flow *flow, const struct tl_flow_packet *p)
 		tl_flow__set(flow->framing_bytes[p->side], UINT32_MAX);
 }
 
+static void note_fragment(struct tl_flow *flow, const struct tl_flow_packet *p)
+{
+	unsigned int flags = TL_FLOW_FRAGMENTS;
+
+	if (p->fragment & TL_FRAGMENT_OVERLAP)
+		flags |= TL_FLOW_FRAGMENT_OVERLAP;
+	if (p->fragment & TL_FRAGMENT_TINY)
+		flags |= TL_FLOW_FRAGMENT_TINY;
+	if (p->fragment & TL_FRAGMENT_INVALID)
+		flags |= TL_FLOW_FRAGMENT_INVALID;
+	tl_flow__raise(flow, flags);
+}
+
 /* Counts the packet and follows the flow's state; then the wheel's class follows that. */
 static void update(struct tl_flow_table *table, struct tl_flow *flow,
 		   const struct tl_flow_packet *p)
@@ -197,7 +211,7 @@ static void update(struct tl_flow_table *table, struct tl_flow *flow,
 	if (path_differs(flow, l))
 		tl_flow__raise(flow, TL_FLOW_VLAN_VARIES);
 	if (l->flags & TL_LAYERS_FRAGMENT)
-		tl_flow__raise(flow, TL_FLOW_FRAGMENTS);
+		note_fragment(flow, p);
 	if (flow->key.proto != IPPROTO_TCP)
 		update_other(flow, p);
 	else if (!(l->flags & TL_LAYERS_FRAGMENT_LATER))
@@ -216,10 +230,24 @@ static void update(struct tl_flow_table *table, struct tl_flow *flow,
 	}
 }
 
-static void remember_fragment(struct tl_flow_table *table, const struct tl_flow_lookup *lookup)
+/* Once for each fragment, before it is counted: the flow takes over what its datagram has. */
+static uint64_t judge_fragment(struct tl_flow_table *table, struct tl_flow_lookup *lookup,
+			       struct tl_flow_packet *p)
+{
+	uint64_t datagram = tl_fragments__datagram(&table->hasher, lookup->layers);
+	struct tl_overlap_verdict verdict =
+		tl_overlaps__see(&table->overlaps, datagram, p, (uint32_t)table->wheel.clock);
+
+	lookup->ret_fragment = verdict.packet;
+	p->fragment = verdict.datagram;
+	return datagram;
+}
+
+static void remember_fragment(struct tl_flow_table *table, const struct tl_flow_lookup *lookup,
+			      uint64_t datagram)
 {
 	struct tl_fragment fragment = {
-		.datagram = tl_fragments__datagram(&table->hasher, lookup->layers),
+		.datagram = datagram,
 		.index = lookup->ret_flow->index,
 		.generation = lookup->ret_flow->generation,
 		.seen = (uint32_t)table->wheel.clock,
@@ -234,11 +262,10 @@ static void look_up_fragment(struct tl_flow_table *table, struct tl_flow_lookup 
 {
 	const struct tl_fragment *fragment;
 	struct tl_flow *flow;
-	struct tl_flow_packet p = { lookup->packet, lookup->layers, 0, false };
+	struct tl_flow_packet p = { .packet = lookup->packet, .layers = lookup->layers };
+	uint64_t datagram = judge_fragment(table, lookup, &p);
 
-	fragment = tl_fragments__find(&table->fragments,
-				      tl_fragments__datagram(&table->hasher, lookup->layers),
-				      (uint32_t)table->wheel.clock);
+	fragment = tl_fragments__find(&table->fragments, datagram, (uint32_t)table->wheel.clock);
 	if (!fragment)
 		return;
 	flow = &table->entries[fragment->index];
@@ -277,7 +304,8 @@ static bool look_up(struct tl_flow_table *table, struct tl_flow_lookup *lookup,
 {
 	const struct tl_layers *l = lookup->layers;
 	struct tl_flow *flow = find(table, prepared, i);
-	struct tl_flow_packet p = { lookup->packet, l, lookup->ret_side, !flow };
+	struct tl_flow_packet p = { lookup->packet, l, lookup->ret_side, !flow, 0 };
+	uint64_t datagram = 0;
 
 	if (!flow) {
 		flow = tl_flow_table__begin(table, &prepared->keys[i], prepared->hashes[i], &p);
@@ -290,11 +318,13 @@ static bool look_up(struct tl_flow_table *table, struct tl_flow_lookup *lookup,
 	}
 	lookup->ret_flow = flow;
 	lookup->ret_is_new = p.is_new;
+	if (l->flags & TL_LAYERS_FRAGMENT)
+		datagram = judge_fragment(table, lookup, &p);
 	update(table, flow, &p);
 	if (p.is_new && table->on_begin)
 		table->on_begin(table->ctx, flow, p.packet->ts_ns);
-	if (l->flags & TL_LAYERS_FRAGMENT)
-		remember_fragment(table, lookup);
+	if (datagram)
+		remember_fragment(table, lookup, datagram);
 	return true;
 }
 
@@ -313,6 +343,7 @@ static uint32_t look_up_chunk(struct tl_flow_table *table, const struct tl_flow_
 			table->wheel.clock = now;
 		lookup->ret_flow = NULL;
 		lookup->ret_is_new = 0;
+		lookup->ret_fragment = 0;
 		if (prepared.has_key[i]) {
 			if (!look_up(table, lookup, &prepared, i))
 				return i;

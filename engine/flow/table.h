@@ -9,6 +9,7 @@
 #include "buckets.h"
 #include "entry.h"
 #include "fragments.h"
+#include "overlaps.h"
 #include "tapline/flow_hash.h"
 #include "wheel.h"
 
@@ -41,6 +42,7 @@ struct tl_flow_table {
 	struct tl_active active;
 	struct tl_wheel wheel;
 	struct tl_fragments fragments;
+	struct tl_overlaps overlaps;
 };
 
 /* Gives an entry to a new flow; there must be a free one. Its key is set, nothing is counted. */

@@ -15,6 +15,7 @@
 struct tl_census {
 	uint64_t packets, bytes;
 	uint64_t no_flow_packets;
+	struct tl_census_fragments fragments;
 	uint64_t first_ns, last_ns;
 	uint64_t flows;
 	struct tl_topk *top[TL_CENSUS_TOPS];
@@ -45,6 +46,18 @@ void tl_census__destroy(struct tl_census *census)
 	free(census);
 }
 
+static void count_fragment(struct tl_census_fragments *count, const struct tl_flow_lookup *lookup)
+{
+	uint8_t flags = lookup->ret_fragment;
+
+	count->packets++;
+	count->no_flow += !lookup->ret_flow;
+	count->duplicate += !!(flags & TL_FRAGMENT_DUPLICATE);
+	count->overlap += !!(flags & TL_FRAGMENT_OVERLAP);
+	count->tiny += !!(flags & TL_FRAGMENT_TINY);
+	count->invalid += !!(flags & TL_FRAGMENT_INVALID);
+}
+
 void tl_census__packets(struct tl_census *census, const struct tl_flow_lookup *lookups, uint32_t n)
 {
 	struct tl_histogram *sizes = &census->spread[TL_CENSUS_PACKET_BYTES];
@@ -55,6 +68,8 @@ void tl_census__packets(struct tl_census *census, const struct tl_flow_lookup *l
 		tl_histogram__add(sizes, packet->wirelen);
 		census->bytes += packet->wirelen;
 		census->no_flow_packets += !lookups[i].ret_flow;
+		if (__builtin_expect(lookups[i].ret_fragment, 0))
+			count_fragment(&census->fragments, &lookups[i]);
 		if (packet->ts_ns > census->last_ns)
 			census->last_ns = packet->ts_ns;
 		if (packet->ts_ns < census->first_ns || !census->first_ns)
@@ -110,6 +125,17 @@ void tl_census__flow(struct tl_census *census, const struct tl_flow *flow)
 		tl_histogram__add(&spread[TL_CENSUS_RTT_CLIENT_US], flow->rtt_client_us);
 }
 
+static void merge_fragments(struct tl_census_fragments *count,
+			    const struct tl_census_fragments *from)
+{
+	count->packets += from->packets;
+	count->no_flow += from->no_flow;
+	count->duplicate += from->duplicate;
+	count->overlap += from->overlap;
+	count->tiny += from->tiny;
+	count->invalid += from->invalid;
+}
+
 int tl_census__merge(struct tl_census *census, const struct tl_census *from)
 {
 	int err = 0;
@@ -125,6 +151,7 @@ int tl_census__merge(struct tl_census *census, const struct tl_census *from)
 	census->packets += from->packets;
 	census->bytes += from->bytes;
 	census->no_flow_packets += from->no_flow_packets;
+	merge_fragments(&census->fragments, &from->fragments);
 	census->flows += from->flows;
 	if (from->last_ns > census->last_ns)
 		census->last_ns = from->last_ns;
@@ -174,6 +201,7 @@ void tl_census__report(const struct tl_census *census, struct tl_census_report *
 		.packets = census->packets,
 		.bytes = census->bytes,
 		.no_flow_packets = census->no_flow_packets,
+		.fragments = census->fragments,
 		.first_ns = census->first_ns,
 		.last_ns = census->last_ns,
 		.flows = census->flows,

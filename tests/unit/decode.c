@@ -289,7 +289,8 @@ Test(decode, ipv4_fragments)
 			   (struct pb_payload){ NULL, 16 });
 	bytes[38] = 0x10; /* the datagram is longer than its first fragment */
 	l = decoded(&p);
-	cr_assert_eq(l.flags, TL_LAYERS_FRAGMENT);
+	cr_assert_eq(l.flags, TL_LAYERS_FRAGMENT | TL_LAYERS_FRAGMENT_MORE);
+	cr_assert_eq(l.fragment_bytes, 24);
 	cr_assert_eq(l.src_port, 53);
 	cr_assert_eq(l.payload_bytes, 16);
 	cr_assert_eq(tl_decode__l4_checksum_ok(&p, &l), -ENODATA);
@@ -300,6 +301,7 @@ Test(decode, ipv4_fragments)
 	l = decoded(&p);
 	cr_assert_eq(l.flags, TL_LAYERS_FRAGMENT | TL_LAYERS_FRAGMENT_LATER);
 	cr_assert_eq(l.fragment_offset, 1480);
+	cr_assert_eq(l.fragment_bytes, 24);
 	cr_assert_eq(l.proto, 17);
 	cr_assert_eq(l.l4_offset, 0);
 	cr_assert_eq(l.src_port, 0);
@@ -345,7 +347,8 @@ Test(decode, ipv6_fragments)
 		cr_assert_eq(l.ip_id, 99);
 		cr_assert_eq(l.proto, 17);
 		cr_assert_eq(l.flags, later ? TL_LAYERS_FRAGMENT | TL_LAYERS_FRAGMENT_LATER
-					    : TL_LAYERS_FRAGMENT);
+					    : TL_LAYERS_FRAGMENT | TL_LAYERS_FRAGMENT_MORE);
+		cr_assert_eq(l.fragment_bytes, 16);
 		cr_assert_eq(l.fragment_offset, later ? 1448 : 0);
 		cr_assert_eq(l.l4_offset, later ? 0 : 62);
 		cr_assert_eq(l.payload_bytes, later ? 16 : 8);

@@ -123,6 +123,23 @@ Test(export_flow, numbers_are_written_whole)
 	}
 }
 
+Test(export_flow, fragments_are_told_where_there_were_some)
+{
+	struct tl_flow f = flow();
+	char *text = written_by(tl_flow_record__write_json, &f, NULL);
+
+	cr_expect_null(strstr(text, "fragments"));
+	free(text);
+	f.flags |= TL_FLOW_FRAGMENTS | TL_FLOW_FRAGMENT_OVERLAP | TL_FLOW_FRAGMENT_INVALID;
+	text = written_by(tl_flow_record__write_json, &f, NULL);
+	cr_expect_not_null(strstr(text, ",\"fragments\":{\"overlap\":true,\"tiny\":false,"
+					"\"invalid\":true}},\"tcp\":"));
+	free(text);
+	text = written_by(tl_flow_record__write_csv, &f, NULL);
+	cr_expect_not_null(strstr(text, ",1066,5538,seen.overlap.invalid\n"));
+	free(text);
+}
+
 Test(export_flow, udp_has_no_tcp_object_and_icmp_has_a_type)
 {
 	struct tl_flow f = flow();
@@ -196,7 +213,7 @@ Test(export_flow, a_flow_that_goes_on_has_no_reason_to_end)
 	rewind(out);
 	cr_assert_eq(tl_flow_record__write_csv(&record, out), 0);
 	fclose(out);
-	cr_expect_not_null(strstr(text, ",active,2026-11-22T10:01:01.000000000Z,1066,5538\n"));
+	cr_expect_not_null(strstr(text, ",active,2026-11-22T10:01:01.000000000Z,1066,5538,\n"));
 	free(text);
 }
 

@@ -177,7 +177,7 @@ Test(flow_table, a_batch_stops_before_a_tuple_of_it_begins_anew)
 
 Test(flow_table, no_flow_of_a_batch_ends_while_the_table_is_full)
 {
-	struct bed *bed = bed__create(200 << 10);
+	struct bed *bed = bed__create(330 << 10);
 	static struct made made[TL_BATCH_MAX];
 	static struct tl_flow_lookup lookups[TL_BATCH_MAX];
 	uint32_t next = 0, capacity = tl_flow_table__capacity(bed->table);

@@ -59,9 +59,15 @@ struct tl_census_quantiles {
 	uint64_t p50, p90, p99;
 };
 
+/* Packets that are fragments, and what is wrong with them (enum tl_fragment_flag). */
+struct tl_census_fragments {
+	uint64_t packets, no_flow, duplicate, overlap, tiny, invalid;
+};
+
 struct tl_census_report {
-	uint64_t packets, bytes;	/* all frames */
-	uint64_t no_flow_packets;	/* of those */
+	uint64_t packets, bytes;  /* all frames */
+	uint64_t no_flow_packets; /* of those */
+	struct tl_census_fragments fragments;
 	uint64_t first_ns, last_ns;	/* packet time; 0: no packet */
 	uint64_t flows;			/* that ended */
 	uint64_t total[TL_CENSUS_TOPS]; /* what the weights of a list are a share of */

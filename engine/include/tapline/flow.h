@@ -49,6 +49,19 @@ enum tl_flow_flag {
 	TL_FLOW_SAW_RST = 1u << 2,
 	TL_FLOW_VLAN_VARIES = 1u << 3, /* seen under more than one VLAN or tunnel */
 	TL_FLOW_FRAGMENTS = 1u << 4,
+	/* of these, some did not fit together: enum tl_fragment_flag */
+	TL_FLOW_FRAGMENT_OVERLAP = 1u << 5,
+	TL_FLOW_FRAGMENT_TINY = 1u << 6,
+	TL_FLOW_FRAGMENT_INVALID = 1u << 7,
+};
+
+/* What is wrong with a fragment; the flow table judges it beside the others of its datagram. */
+enum tl_fragment_flag {
+	TL_FRAGMENT_SEEN = 1u << 0,	 /* it is one */
+	TL_FRAGMENT_DUPLICATE = 1u << 1, /* the same bytes in the same place again */
+	TL_FRAGMENT_OVERLAP = 1u << 2,	 /* bytes where others have been */
+	TL_FRAGMENT_TINY = 1u << 3,	 /* the transport header does not lie in the first one */
+	TL_FRAGMENT_INVALID = 1u << 4,	 /* sizes and ends that no sender makes */
 };
 
 /*
@@ -157,7 +170,8 @@ struct tl_flow_lookup {
 	const struct tl_layers *layers;
 	struct tl_flow *ret_flow; /* NULL: no IP, or a fragment whose first one was not seen */
 	uint8_t ret_side;	  /* side (of the key) that sent the packet */
-	uint8_t ret_is_new; /* first packet of this flow (or of a new one on the same tuple) */
+	uint8_t ret_is_new;   /* first packet of this flow (or of a new one on the same tuple) */
+	uint8_t ret_fragment; /* enum tl_fragment_flag; 0 for what is no fragment */
 };
 
 /* 0, -EINVAL (less memory than one bucket row), -ENOMEM. */

@@ -93,7 +93,8 @@ enum tl_layers_flag {
 	TL_LAYERS_TCP_TS = 1u << 6,	    /* tsval and tsecr are there (RFC 7323) */
 	TL_LAYERS_TCP_WSCALE = 1u << 7,
 	TL_LAYERS_TCP_SACK_OK = 1u << 8,
-	TL_LAYERS_VLAN_MORE = 1u << 9, /* more tags than TL_VLAN_MAX */
+	TL_LAYERS_VLAN_MORE = 1u << 9,	    /* more tags than TL_VLAN_MAX */
+	TL_LAYERS_FRAGMENT_MORE = 1u << 10, /* not the last fragment */
 };
 
 enum tl_tcp_flag {
@@ -128,6 +129,7 @@ struct tl_layers {
 	uint32_t payload_offset;
 	uint32_t payload_bytes;	 /* on the wire, by the IP length field */
 	uint32_t payload_caplen; /* of those, captured */
+	uint32_t fragment_bytes; /* of a fragment: behind the IP header, IPv6's fragment header */
 
 	const uint8_t *src; /* innermost IP addresses, 4 or 16 bytes, borrowed with the packet */
 	const uint8_t *dst;
