@@ -33,7 +33,10 @@
 #define HOLD_NS	      (DNS_EXPIRY_NS + 300000000ull)
 #define UNANSWERED_NS 5000000000ull
 #define RETRY_NS      1000000000ull /* a client that asks again after so long had no answer */
-#define LOOK_AT	      4u	    /* clients, and names, of a group that are looked up */
+#define ORPHAN_NS     10000000000ull
+#define HABIT	      3u /* answers to one question … */
+#define HABIT_NS      10000000000ull
+#define LOOK_AT	      4u /* clients, and names, of a group that are looked up */
 
 enum tag {
 	BY_SERVER = 1,
@@ -61,6 +64,8 @@ struct dns_judge {
 	struct tl_analyzer_judge view;
 	uint64_t unseen, withheld;
 	uint64_t matched_answers; /* of any server, to queries that were seen */
+	/* How far is the mirror to be trusted? See is_lossy(). */
+	uint64_t first_ns, orphans, unanswered, packets;
 	uint32_t held_oldest, held_count;
 	struct held held[HELD];
 	struct dns_group group[GROUPS];
@@ -112,6 +117,30 @@ static void answers_add(struct dns_judge *j, enum tag tag, const struct dns_ques
 	e->frame = a->frame;
 }
 
+static bool same_question(const struct dns_question *a, const struct dns_question *b)
+{
+	return a->client == b->client && a->server == b->server && a->name_hash == b->name_hash &&
+	       a->qtype == b->qtype;
+}
+
+/*
+ * The answer to a query that was not shown: to none that was seen of late, be it answered or not.
+ * So the mirror, or the capture, leaves something out, and answers as well as queries.
+ */
+static bool is_orphan(struct dns_judge *j, const struct dns_answer *a)
+{
+	const struct dns_question q = { a->client, a->server, a->name_hash, a->qtype };
+	const struct answers *known = answers_find(j, BY_QUESTION, &q);
+
+	if (a->flags & DNS_ANSWER_MATCHED || a->ts_ns < j->first_ns + ORPHAN_NS ||
+	    (known && a->ts_ns < known->last_ns + ORPHAN_NS))
+		return false;
+	for (uint32_t i = 0; i < HELD; i++)
+		if (j->held[i].used && same_question(&j->held[i].question, &q))
+			return false;
+	return true;
+}
+
 static void observe_answer(struct dns_judge *j, const struct dns_answer *a)
 {
 	const struct dns_question pair = { .client = a->client, .server = a->server };
@@ -119,6 +148,9 @@ static void observe_answer(struct dns_judge *j, const struct dns_answer *a)
 	const struct dns_question of_client = { a->client, 0, a->name_hash, a->qtype };
 	const struct dns_question of_name = { 0, 0, a->name_hash, a->qtype };
 
+	if (!j->first_ns)
+		j->first_ns = a->ts_ns;
+	j->orphans += is_orphan(j, a);
 	answers_add(j, BY_SERVER, &(struct dns_question){ .server = a->server }, a);
 	answers_add(j, BY_PAIR, &pair, a);
 	if (a->flags & DNS_ANSWER_MATCHED) {
@@ -328,6 +360,23 @@ static uint64_t moved_on_from(const struct dns_judge *j, const struct dns_group 
 }
 
 /*
+ * Does the mirror leave out about as much as is unanswered? What it leaves out shows in answers to
+ * queries that were not seen, and in TCP, by whose share of holes the answers may be missed too.
+ */
+static bool is_lossy(const struct dns_judge *j)
+{
+	struct tl_tracker_totals totals;
+	uint64_t missed;
+
+	tl_facts__tracker_totals(j->view.facts, &totals);
+	missed = totals.missed_segments + j->unseen;
+	if (!j->orphans && !missed)
+		return false;
+	return 4 * (j->orphans + 1 + j->matched_answers * missed / (j->packets + 1)) >=
+	       j->unanswered;
+}
+
+/*
  * Is there a witness that the answer did not merely escape the mirror? An ICMP error; a client that
  * repeats itself with the same id; or a server that is seen answering, or a mirror that is known
  * to show both directions, and a client that asks anew, here or (twice at least) another server.
@@ -341,6 +390,8 @@ static bool has_witness(struct dns_judge *j, const struct dns_group *g, const st
 	tl_facts__tracker_totals(j->view.facts, &totals);
 	if (g->unreachable || g->same_id)
 		return true;
+	if (is_lossy(j))
+		return false;
 	if (c->server_answers)
 		return asks_anew || (!j->unseen && !totals.missed_segments);
 	if (g->all_flags & DNS_BY_CONTENT)
@@ -398,12 +449,6 @@ static void count_in(struct dns_judge *j, enum dns_kind kind, const struct tl_su
 /* --- unanswered tries ----------------------------------------------------------------------------
  */
 
-static bool same_question(const struct dns_question *a, const struct dns_question *b)
-{
-	return a->client == b->client && a->server == b->server && a->name_hash == b->name_hash &&
-	       a->qtype == b->qtype;
-}
-
 /* Did the client get the same from another server, after it had waited here for a second or more?
  */
 static bool has_moved_on(struct dns_judge *j, const struct held *h)
@@ -441,6 +486,7 @@ static void decide(struct dns_judge *j, const struct held *h)
 	const struct answers *a = answers_find(j, BY_QUESTION, &h->question);
 	struct dns_report r = h->report;
 
+	j->unanswered++;
 	if (!a || a->last_ns <= r.first_ns) {
 		if (has_moved_on(j, h))
 			r.flags |= DNS_MOVED_ON;
@@ -450,6 +496,9 @@ static void decide(struct dns_judge *j, const struct held *h)
 	/* Another try was answered. Of several answers it is not known which one ended the wait. */
 	if (a->before_ns > r.first_ns || a->last_ns - r.first_ns < DNS_LATE_NS ||
 	    a->last_ns - r.first_ns > DNS_RETRY_SPAN_NS)
+		return;
+	/* It asks that again and again, answered or not: what came next need be no other try. */
+	if (is_lossy(j) || (a->count > HABIT && a->before_ns + HABIT_NS > r.first_ns))
 		return;
 	r.end = (struct dns_proof){ a->frame, a->last_ns };
 	r.tries++;
@@ -557,6 +606,7 @@ static void take_totals(struct dns_judge *j, const struct tl_run_totals *totals)
 {
 	j->unseen = tl_facts__capture_drops(j->view.facts) + totals->source.sampled_out +
 		    totals->analysis_shed_packets;
+	j->packets = totals->source.captured;
 }
 
 /* Words each finding a last time, with all that is known by now, before the store settles it. */

@@ -453,6 +453,60 @@ Test(dns, slow_says_how_long)
 	cr_expect_eq(bed__detail(only("dns.slow"), "retries"), 0);
 }
 
+/* --- mirrors that leave something out -----------------------------------------------------------
+ */
+
+/* `n` names are asked for, a second apart; a mirror leaves out some queries and some answers. */
+static void through_a_lossy_mirror(unsigned n, unsigned no_query, unsigned no_answer)
+{
+	static char name[64][24];
+
+	for (unsigned i = 0; i < n; i++) {
+		struct message m = ASK(.name = name[i], .client_port = (uint16_t)(42000 + i));
+
+		snprintf(name[i], sizeof(name[i]), "h%u.example.com", i);
+		if (!no_query || i % no_query != no_query - 1)
+			dns(20000 + i * 1000, m);
+		m.flags = OK;
+		m.answers = 1;
+		if (!no_answer || i % no_answer != no_answer - 1)
+			dns(20005 + i * 1000, m);
+	}
+	healthy(120000);
+}
+
+Test(dns, answers_to_queries_that_were_not_shown_excuse_queries_without_answer)
+{
+	healthy(0);
+	through_a_lossy_mirror(60, 15, 20);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "dns.", TL_INFO), 0);
+}
+
+Test(dns, a_server_that_is_silent_more_often_than_the_mirror_is_told)
+{
+	healthy(0);
+	through_a_lossy_mirror(60, 30, 3);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "dns.no_answer", TL_WARNING), 1);
+}
+
+Test(dns, who_asks_now_and_then_anyway_is_not_shown_to_have_asked_again)
+{
+	healthy(0);
+	for (unsigned i = 0; i < 30; i++) {
+		struct message m = ASK(.client_port = (uint16_t)(42000 + i));
+
+		dns(20000 + i * 4000, m);
+		m.flags = OK;
+		m.answers = 1;
+		if (i != 12)
+			dns(20005 + i * 4000, m);
+	}
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "dns.", TL_INFO), 0);
+}
+
 /* --- other ports, and live ----------------------------------------------------------------------
  */
 
