@@ -486,22 +486,26 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct worker *w = state;
 
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
 		struct tl_exchange_packet p = { &b->batch->packet[i], &b->batch->layers[i],
 						&b->segment[i], lookup->ret_flow, false };
 		struct step s = { .w = w, .flow = p.flow };
 
-		if (p.packet->ts_ns > w->now_ns)
-			w->now_ns = p.packet->ts_ns;
-		if (tl_segment__is_void(p.segment) || p.layers->proto != PROTO_TCP ||
-		    p.segment->verdict == TL_VERDICT_NOT_TRACKED || !p.flow)
+		w->now_ns = b->newest_ns[i];
+		if (p.segment->verdict == TL_VERDICT_NOT_TRACKED)
 			continue;
 		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		p.from_client = lookup->ret_side == p.flow->client;
 		if (!s.fs->exempt && !s.fs->is_over && is_judged(p.flow))
 			on_tcp(&s, &p);
+		if (s.fs->exempt || s.fs->is_over)
+			tl_analyzer_batch__rest(b, i);
 	}
+	w->now_ns = tl_analyzer_batch__newest_ns(b);
 }
 
 static void tick(void *state, uint64_t now_ns)
@@ -589,6 +593,7 @@ static void judge_finish(void *state, uint64_t now_ns, const struct tl_run_total
 
 const struct tl_analyzer tl_analyzer_app = {
 	.name = "app",
+	.wants = TL_WANTS_TCP | TL_WANTS(ODD),
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,

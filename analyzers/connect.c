@@ -521,29 +521,33 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct worker *w = state;
 
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_packet *packet = &b->batch->packet[i];
 		const struct tl_layers *layers = &b->batch->layers[i];
 		const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
 		struct step s = { .w = w, .packet = packet, .layers = layers };
 
-		if (packet->ts_ns > w->now_ns)
-			w->now_ns = packet->ts_ns;
-		if (tl_segment__is_void(&b->segment[i]))
-			continue;
+		w->now_ns = b->newest_ns[i];
 		if (layers->proto == PROTO_ICMP || layers->proto == PROTO_ICMPV6) {
 			on_icmp(w, packet, layers, lookup->ret_flow);
 			continue;
 		}
 		/* Flags are zero where the header was cut off; no TCP segment has none. */
-		if (layers->proto != PROTO_TCP || !lookup->ret_flow || !layers->tcp_flags ||
-		    is_past_handshake(layers, lookup->ret_flow))
+		if (!layers->tcp_flags)
 			continue;
+		if (is_past_handshake(layers, lookup->ret_flow)) {
+			tl_analyzer_batch__rest(b, i);
+			continue;
+		}
 		s.flow = lookup->ret_flow;
 		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		s.from_client = lookup->ret_side == s.fs->client;
 		on_tcp(&s, lookup->ret_side);
 	}
+	w->now_ns = tl_analyzer_batch__newest_ns(b);
 }
 
 static void tick(void *state, uint64_t now_ns)
@@ -570,6 +574,7 @@ static void finish(void *state, uint64_t now_ns)
 
 const struct tl_analyzer tl_analyzer_connect = {
 	.name = "connect",
+	.wants = TL_WANTS_TCP | TL_WANTS(ODD) | TL_WANTS(ICMP),
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,

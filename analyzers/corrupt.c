@@ -229,9 +229,14 @@ static void examine(struct worker *w, const struct tl_analyzer_batch *b, uint32_
 
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
-	for (uint32_t i = 0; i < b->batch->n; i++)
-		if (b->segment[i].verdict != TL_VERDICT_COPY && b->batch->lookup[i].ret_flow)
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
+
+		if (b->batch->lookup[i].ret_flow)
 			examine(state, b, i, flow_offset);
+	}
 }
 
 static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)
@@ -426,6 +431,7 @@ static void observe(void *state, const struct tl_observation *o)
 
 const struct tl_analyzer tl_analyzer_corrupt = {
 	.name = "corrupt",
+	.wants = TL_WANTS_NO_COPY,
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,

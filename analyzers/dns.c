@@ -532,11 +532,21 @@ static void worker_fini(void *state)
 	tl_reassembly__destroy(w->reassembly);
 }
 
+/* A tick may have been ahead of it. */
+static void note_time(struct worker *w, uint64_t now_ns)
+{
+	if (now_ns > w->now_ns)
+		w->now_ns = now_ns;
+}
+
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
 	struct worker *w = state;
 
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_packet *packet = &b->batch->packet[i];
 		const struct tl_layers *l = &b->batch->layers[i];
 		struct step s = {
@@ -547,10 +557,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 			.side = b->batch->lookup[i].ret_side,
 		};
 
-		if (packet->ts_ns > w->now_ns)
-			w->now_ns = packet->ts_ns;
-		if (tl_segment__is_void(&b->segment[i]))
-			continue;
+		note_time(w, b->newest_ns[i]);
 		if (l->proto == PROTO_ICMP || l->proto == PROTO_ICMPV6)
 			on_icmp(w, packet, l);
 		else if (!s.flow || !l->l4_offset || l->flags & TL_LAYERS_FRAGMENT_LATER)
@@ -559,7 +566,10 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 			on_udp(&s, packet, l);
 		else if (l->proto == PROTO_TCP)
 			on_tcp(&s, &(struct tl_stream_packet){ packet, l, &b->segment[i] });
+		if (l->proto == PROTO_TCP && s.fs->kind == IS_NOT_DNS && !s.fs->tcp)
+			tl_analyzer_batch__rest(b, i);
 	}
+	note_time(w, tl_analyzer_batch__newest_ns(b));
 }
 
 static void tick(void *state, uint64_t now_ns)
@@ -621,6 +631,7 @@ static void finish(void *state, uint64_t now_ns)
 
 const struct tl_analyzer tl_analyzer_dns = {
 	.name = "dns",
+	.wants = TL_WANTS(UDP) | TL_WANTS(ICMP) | TL_WANTS(DATA) | TL_WANTS(TURN) | TL_WANTS(ODD),
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,

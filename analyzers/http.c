@@ -520,7 +520,10 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct worker *w = state;
 
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_packet *packet = &b->batch->packet[i];
 		const struct tl_layers *l = &b->batch->layers[i];
 		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
@@ -530,13 +533,13 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 			.side = b->batch->lookup[i].ret_side,
 		};
 
-		if (packet->ts_ns > w->now_ns)
-			w->now_ns = packet->ts_ns;
-		if (l->proto != PROTO_TCP || !fs || fs->kind == IS_NOT_HTTP ||
-		    tl_segment__is_void(&b->segment[i]))
-			continue;
-		on_tcp(&s, fs, &(struct tl_stream_packet){ packet, l, &b->segment[i] });
+		w->now_ns = b->newest_ns[i];
+		if (fs->kind != IS_NOT_HTTP)
+			on_tcp(&s, fs, &(struct tl_stream_packet){ packet, l, &b->segment[i] });
+		if (fs->kind == IS_NOT_HTTP)
+			tl_analyzer_batch__rest(b, i);
 	}
+	w->now_ns = tl_analyzer_batch__newest_ns(b);
 }
 
 static void tick(void *state, uint64_t now_ns)
@@ -575,6 +578,7 @@ static void finish(void *state, uint64_t now_ns)
 
 const struct tl_analyzer tl_analyzer_http = {
 	.name = "http",
+	.wants = TL_WANTS(DATA) | TL_WANTS(TURN) | TL_WANTS(ODD),
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,

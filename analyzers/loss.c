@@ -392,7 +392,10 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		struct step s = {
 			.w = state,
 			.flow = b->batch->lookup[i].ret_flow,
@@ -402,9 +405,6 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 			.now_ns = b->batch->packet[i].ts_ns,
 		};
 
-		if (s.layers->proto != TL_PROTO_TCP || !s.flow || !s.layers->tcp_flags ||
-		    tl_segment__is_void(s.segment) || s.segment->verdict == TL_VERDICT_NOT_TRACKED)
-			continue;
 		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		s.direction = b->batch->lookup[i].ret_side == s.flow->client ? LOSS_UP : LOSS_DOWN;
 		on_tcp(&s);
@@ -452,6 +452,7 @@ static void finish(void *state, uint64_t now_ns)
 
 const struct tl_analyzer tl_analyzer_loss = {
 	.name = "loss",
+	.wants = TL_WANTS_TCP,
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,

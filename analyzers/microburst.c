@@ -199,11 +199,14 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 	struct worker *w = state;
 
 	(void)flow_offset;
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_packet *p = &b->batch->packet[i];
 		const struct tl_segment *s = &b->segment[i];
 
-		if (s->verdict == TL_VERDICT_COPY || p->ts_ns / TL_NS_PER_SEC < w->second)
+		if (p->ts_ns / TL_NS_PER_SEC < w->second)
 			continue;
 		if (p->ts_ns / TL_NS_PER_SEC > w->second) {
 			end_second(w);
@@ -581,6 +584,7 @@ static void judge_finish(void *state, uint64_t now_ns, const struct tl_run_total
 
 const struct tl_analyzer tl_analyzer_microburst = {
 	.name = "microburst",
+	.wants = TL_WANTS_NO_COPY,
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,
 	.batch = batch,

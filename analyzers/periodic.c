@@ -243,11 +243,12 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct worker *w = state;
 
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_packet *packet = &b->batch->packet[i];
 
-		if (b->segment[i].verdict == TL_VERDICT_COPY)
-			continue;
 		if (packet->ts_ns / TL_NS_PER_SEC > w->second) {
 			end_second(w);
 			w->second = packet->ts_ns / TL_NS_PER_SEC;
@@ -277,6 +278,7 @@ static void finish(void *state, uint64_t now_ns)
 
 const struct tl_analyzer tl_analyzer_periodic = {
 	.name = "periodic",
+	.wants = TL_WANTS_NO_COPY,
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,

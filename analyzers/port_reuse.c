@@ -363,7 +363,10 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct worker *w = state;
 
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		struct step s = {
 			.w = w,
 			.flow = b->batch->lookup[i].ret_flow,
@@ -372,15 +375,14 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 			.now_ns = b->batch->packet[i].ts_ns,
 		};
 
-		if (s.now_ns > w->now_ns)
-			w->now_ns = s.now_ns;
-		if (s.layers->proto != TL_PROTO_TCP || !s.flow || !s.layers->tcp_flags ||
-		    tl_segment__is_void(&b->segment[i]))
+		w->now_ns = b->newest_ns[i];
+		if (!s.layers->tcp_flags)
 			continue;
 		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		s.from_client = b->batch->lookup[i].ret_side == s.flow->client;
 		on_tcp(&s);
 	}
+	w->now_ns = tl_analyzer_batch__newest_ns(b);
 }
 
 static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)
@@ -569,6 +571,7 @@ static void observe(void *state, const struct tl_observation *o)
 
 const struct tl_analyzer tl_analyzer_port_reuse = {
 	.name = "port_reuse",
+	.wants = TL_WANTS_TCP | TL_WANTS(ODD),
 	.flow_bytes = sizeof(struct flow_state),
 	.flow_hot_bytes = offsetof(struct flow_state, syn_ns),
 	.worker_bytes = sizeof(struct worker),

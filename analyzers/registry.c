@@ -3,18 +3,21 @@
  * The registry: expands registry.def into the one table of operations that the engine calls.
  *
  *	slab entry of a flow, `stride` bytes, a multiple of a cache line:
- *	+---------+------------+--------------+-- - - --+-------------+---------+
- *	| tracker | smallest's | next larger  |         | largest one | padding |
- *	+---------+------------+--------------+-- - - --+-------------+---------+
+ *	+---------+------+------------+--------------+-- - - --+-------------+---------+
+ *	| tracker | rest | smallest's | next larger  |         | largest one | padding |
+ *	+---------+------+------------+--------------+-- - - --+-------------+---------+
  *	0
+ *
+ * `rest` is a word with a bit for each analyzer: it has seen enough of this flow (core/pass.h).
  *
  * With a million flows, time goes by waiting for these lines. So the small states, which every
  * packet asks for, share the first ones; and while the analyzers look at one piece of a batch, the
  * lines of the next are fetched, a few flows' before each analyzer's turn.
  *
- * Worker half: for each piece the tracker classifies first, then every analyzer reads its verdicts,
- * in the order of registry.def. Ticks and flow ends go the same way. Judge half: an observation
- * goes to the analyzer whose index it carries, the core's own to the facts.
+ * Worker half: for each piece the tracker classifies first, then every analyzer reads the verdicts
+ * of those packets that it wants, in the order of registry.def. Ticks and flow ends go the same
+ *way. Judge half: an observation goes to the analyzer whose index it carries, the core's own to the
+ *facts.
  *
  * Invariants: the layout depends on registry.def alone; an analyzer sees no state but its own; its
  * state is zeroed once, at creation. Called by the engine only, as tapline/analyzer.h says: a
@@ -25,6 +28,7 @@
 
 #include "core/analyzer_impl.h"
 #include "core/facts.h"
+#include "core/pass.h"
 #include "core/tracker.h"
 
 #define TL_ANALYZER(name, ...) extern const struct tl_analyzer tl_analyzer_##name;
@@ -39,10 +43,10 @@ static const struct tl_analyzer *const analyzers[] = {
 
 #define ANALYZER_COUNT (sizeof(analyzers) / sizeof(analyzers[0]))
 #define CACHE_LINE     64u
-#define PIECE	       16u /* packets that all analyzers see before the next: they stay in L1 */
 #define LINES_MAX      64u
 
 _Static_assert(ANALYZER_COUNT < TL_OBSERVATION_CORE, "an index is no mark of the core");
+_Static_assert(ANALYZER_COUNT <= 32, "each has a bit in the word of those that rest");
 
 struct worker {
 	struct tl_tracker *tracker;
@@ -52,7 +56,7 @@ struct worker {
 	size_t flow_offset[ANALYZER_COUNT];
 	uint32_t line_count;
 	uint16_t line[LINES_MAX]; /* offsets of an entry's lines that a usual packet touches */
-	struct tl_segment segment[PIECE];
+	struct tl_pass pass;
 };
 
 struct judge {
@@ -81,10 +85,15 @@ static void order_by_size(size_t ret_order[ANALYZER_COUNT])
 	}
 }
 
+static size_t rest_offset(void)
+{
+	return round_up(tl_tracker__flow_bytes(), 8);
+}
+
 /* Fills in where each analyzer's bytes lie (may be NULL); the stride. */
 static size_t lay_out(size_t *ret_offset)
 {
-	size_t at = round_up(tl_tracker__flow_bytes(), 8);
+	size_t at = rest_offset() + 8;
 	size_t order[ANALYZER_COUNT];
 
 	order_by_size(order);
@@ -123,7 +132,7 @@ static void add_lines(struct worker *w, size_t offset, size_t bytes)
 
 static void choose_lines(struct worker *w)
 {
-	add_lines(w, 0, tl_tracker__flow_bytes());
+	add_lines(w, 0, rest_offset() + 8);
 	for (size_t i = 0; i < ANALYZER_COUNT; i++)
 		if (analyzers[i]->flow_bytes)
 			add_lines(w, w->flow_offset[i], hot_bytes(analyzers[i]));
@@ -165,6 +174,7 @@ static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_
 		return -ENOMEM;
 	lay_out(w->flow_offset);
 	choose_lines(w);
+	w->pass.rest_offset = rest_offset();
 	err = tl_tracker__create(opts, &w->tracker);
 	for (size_t i = 0; !err && i < ANALYZER_COUNT; i++) {
 		w->out[i] = (struct tl_analyzer_worker){
@@ -199,21 +209,18 @@ static void fetch(const struct worker *w, const struct tl_batch *batch, uint32_t
 	}
 }
 
-/* Packets `at` to `at + PIECE` of a batch, while those behind them are fetched. */
+/* The packets from `at` on that go at once, while those behind them are fetched. */
 static void worker_pass(struct worker *w, const struct tl_batch *batch, uint32_t at)
 {
-	const uint32_t next = at + PIECE;
-	struct tl_batch piece = *batch;
-	const struct tl_analyzer_batch view = { .batch = &piece, .segment = w->segment };
+	const uint32_t next = at + TL_PASS_PACKETS;
 
-	piece.n = batch->n - at < PIECE ? batch->n - at : PIECE;
-	piece.packet += at;
-	piece.layers += at;
-	piece.lookup += at;
-	tl_tracker__classify(w->tracker, &piece, 0, w->segment);
+	tl_pass__begin(&w->pass, w->tracker, batch, at);
 	for (uint32_t i = 0; i < ANALYZER_COUNT; i++) {
-		fetch(w, batch, next + i * PIECE / ANALYZER_COUNT,
-		      next + (i + 1) * PIECE / ANALYZER_COUNT);
+		const struct tl_analyzer_batch view =
+			tl_pass__view(&w->pass, i, analyzers[i]->wants);
+
+		fetch(w, batch, next + i * TL_PASS_PACKETS / ANALYZER_COUNT,
+		      next + (i + 1) * TL_PASS_PACKETS / ANALYZER_COUNT);
 		if (analyzers[i]->batch)
 			analyzers[i]->batch(w->state[i], &view, w->flow_offset[i]);
 	}
@@ -223,8 +230,8 @@ static void worker_batch(void *ctx, const struct tl_batch *batch)
 {
 	struct worker *w = ctx;
 
-	fetch(w, batch, 0, PIECE);
-	for (uint32_t at = 0; at < batch->n; at += PIECE)
+	fetch(w, batch, 0, TL_PASS_PACKETS);
+	for (uint32_t at = 0; at < batch->n; at += TL_PASS_PACKETS)
 		worker_pass(w, batch, at);
 }
 

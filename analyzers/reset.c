@@ -600,7 +600,10 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct worker *w = state;
 
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		struct step s = {
 			.w = w,
 			.flow = b->batch->lookup[i].ret_flow,
@@ -611,15 +614,12 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 			.side = b->batch->lookup[i].ret_side,
 		};
 
-		if (s.now_ns > w->now_ns)
-			w->now_ns = s.now_ns;
-		if (s.layers->proto != TL_PROTO_TCP || !s.flow || !s.layers->tcp_flags ||
-		    tl_segment__is_void(s.segment) || s.segment->verdict == TL_VERDICT_NOT_TRACKED)
-			continue;
+		w->now_ns = b->newest_ns[i];
 		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		s.from_client = s.side == s.flow->client;
 		on_tcp(&s);
 	}
+	w->now_ns = tl_analyzer_batch__newest_ns(b);
 }
 
 static void tick(void *state, uint64_t now_ns)
@@ -643,6 +643,7 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 
 const struct tl_analyzer tl_analyzer_reset = {
 	.name = "reset",
+	.wants = TL_WANTS_TCP,
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,

@@ -169,12 +169,13 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 	struct worker *w = state;
 
 	(void)flow_offset;
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_packet *p = &b->batch->packet[i];
 		const struct tl_layers *l = &b->batch->layers[i];
 
-		if (b->segment[i].verdict == TL_VERDICT_COPY)
-			continue;
 		if (p->ts_ns / SECOND_NS > w->second) {
 			end_second(w);
 			w->second = p->ts_ns / SECOND_NS;
@@ -494,6 +495,7 @@ static void judge_finish(void *state, uint64_t now_ns, const struct tl_run_total
 
 const struct tl_analyzer tl_analyzer_talkers = {
 	.name = "talkers",
+	.wants = TL_WANTS_NO_COPY,
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,
 	.batch = batch,

@@ -211,21 +211,24 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct tls_worker *w = state;
 
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_stream_packet p = { &b->batch->packet[i], &b->batch->layers[i],
 						    &b->segment[i] };
 		const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
-		struct tls_flow *fs;
+		struct tls_flow *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 
-		if (p.packet->ts_ns > w->now_ns)
-			w->now_ns = p.packet->ts_ns;
-		if (tl_segment__is_void(p.segment) || p.layers->proto != PROTO_TCP ||
-		    p.segment->verdict == TL_VERDICT_NOT_TRACKED || !lookup->ret_flow)
+		w->now_ns = b->newest_ns[i];
+		if (p.segment->verdict == TL_VERDICT_NOT_TRACKED)
 			continue;
-		fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		if (!fs->done)
 			on_tcp(w, fs, lookup, &p);
+		if (fs->done)
+			tl_analyzer_batch__rest(b, i);
 	}
+	w->now_ns = tl_analyzer_batch__newest_ns(b);
 }
 
 static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)
@@ -260,6 +263,7 @@ static void finish(void *state, uint64_t now_ns)
 
 const struct tl_analyzer tl_analyzer_tls = {
 	.name = "tls",
+	.wants = TL_WANTS_TCP | TL_WANTS(ODD),
 	.flow_bytes = sizeof(struct tls_flow),
 	.worker_bytes = sizeof(struct tls_worker),
 	.worker_init = worker_init,

@@ -352,7 +352,10 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
-	for (uint32_t i = 0; i < b->batch->n; i++) {
+	uint64_t left = b->wanted;
+
+	while (left) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
 		struct step step = {
 			.w = state,
 			.flow = b->batch->lookup[i].ret_flow,
@@ -363,12 +366,8 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 			.side = b->batch->lookup[i].ret_side,
 		};
 
-		if (step.layers->proto != TL_PROTO_TCP || !step.flow ||
-		    tl_segment__is_void(step.segment) ||
-		    step.segment->verdict == TL_VERDICT_NOT_TRACKED || !step.layers->tcp_flags ||
-		    step.layers->tcp_flags & TL_TCP_SYN)
-			continue;
-		on_tcp(&step, tl_analyzer_batch__flow_state(b, i, flow_offset));
+		if (!(step.layers->tcp_flags & TL_TCP_SYN))
+			on_tcp(&step, tl_analyzer_batch__flow_state(b, i, flow_offset));
 	}
 }
 
@@ -561,6 +560,7 @@ static void observe(void *state, const struct tl_observation *o)
 
 const struct tl_analyzer tl_analyzer_window = {
 	.name = "window",
+	.wants = TL_WANTS_TCP,
 	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,

@@ -28,11 +28,63 @@ static inline bool tl_analyzer_worker__emit(const struct tl_analyzer_worker *wor
 	return worker->emit(worker->emit_ctx, observation);
 }
 
+/*
+ * What a packet is, for analyzers to choose by: exactly one of these. TCP has its own where it has
+ * a flow; where the tracker could do nothing with it, or it has no flag at all, it is odd.
+ */
+enum tl_class {
+	TL_CLASS_COPY = 0, /* by the mirror, of whatever */
+	TL_CLASS_DAMAGED,  /* on its way here, of whatever: its receiver throws it away */
+	TL_CLASS_ACK,	   /* of a connection: no data, no SYN, FIN or RST */
+	TL_CLASS_DATA,	   /* with data; or that shows that the capture missed some */
+	TL_CLASS_TURN,	   /* with SYN, FIN or RST */
+	TL_CLASS_ODD,
+	TL_CLASS_UDP, /* with a flow */
+	TL_CLASS_ICMP,
+	TL_CLASS_OTHER,
+	TL_CLASSES,
+};
+
+#define TL_WANTS(name)	 (1u << TL_CLASS_##name)
+#define TL_WANTS_TCP	 (TL_WANTS(ACK) | TL_WANTS(DATA) | TL_WANTS(TURN))
+#define TL_WANTS_NO_COPY ((1u << TL_CLASSES) - 1 - TL_WANTS(COPY))
+
+#define TL_PASS_MAX 64u /* packets of a batch that analyzers see at once: a word of bits */
+
 /* A batch as analyzers see it: the engine's, with the tracker's verdict on each packet. */
 struct tl_analyzer_batch {
-	const struct tl_batch *batch;
+	const struct tl_batch *batch;	  /* at most TL_PASS_MAX packets */
 	const struct tl_segment *segment; /* [batch->n] */
+	const uint64_t *newest_ns; /* [batch->n] newest packet time of the run, up to this packet */
+	uint64_t wanted;	   /* bit i: this analyzer is to look at packet i */
+	/* How it says that it has seen enough of a flow. */
+	size_t rest_offset; /* in a slab entry: a word with a bit for each analyzer */
+	uint32_t rest_bit;
 };
+
+/* The next one of `*left` (wanted, to begin with), which must not be 0; takes it out. */
+static inline uint32_t tl_analyzer_batch__next(uint64_t *left)
+{
+	uint32_t i = (uint32_t)__builtin_ctzll(*left);
+
+	*left &= *left - 1;
+	return i;
+}
+
+/* The newest packet time of the run, all of this batch included. */
+static inline uint64_t tl_analyzer_batch__newest_ns(const struct tl_analyzer_batch *b)
+{
+	return b->newest_ns[b->batch->n - 1];
+}
+
+/* No more ACKs and data of packet i's flow, which must have one, for this analyzer. */
+static inline void tl_analyzer_batch__rest(const struct tl_analyzer_batch *b, uint32_t i)
+{
+	const struct tl_flow *flow = b->batch->lookup[i].ret_flow;
+	unsigned char *entry = b->batch->slab + (size_t)flow->index * b->batch->slab_stride;
+
+	*(uint32_t *)(entry + b->rest_offset) |= b->rest_bit;
+}
 
 struct tl_judge_facts; /* core/facts.h: what is known of the mirror as a whole */
 
@@ -46,12 +98,16 @@ struct tl_analyzer_judge {
 struct tl_analyzer {
 	const char *name;
 
+	uint32_t wants; /* TL_WANTS of the classes that batch() is to look at */
 	size_t flow_bytes;
 	/* Of these, the first ones that packets in the middle of a connection touch; 0: all. */
 	size_t flow_hot_bytes;
 	size_t worker_bytes;
 	int (*worker_init)(void *state, const struct tl_analyzer_worker *worker);
-	/* `flow_offset`: where this analyzer's bytes lie in each flow's slab entry. */
+	/*
+	 * For each few packets, in turn with the other analyzers, also where none is wanted.
+	 * `flow_offset`: where this analyzer's bytes lie in each flow's slab entry.
+	 */
 	void (*batch)(void *state, const struct tl_analyzer_batch *batch, size_t flow_offset);
 	void (*tick)(void *state, uint64_t now_ns);
 	void (*flow_end)(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end);

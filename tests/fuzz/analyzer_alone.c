@@ -6,6 +6,7 @@
  */
 #include "core/analyzer_impl.h"
 #include "core/facts.h"
+#include "core/pass.h"
 #include "core/tracker.h"
 
 static const struct tl_analysis_ops lone;
@@ -27,7 +28,7 @@ static const struct tl_analyzer *const analyzers[] = {
 struct lone {
 	struct tl_tracker *tracker;
 	struct tl_analyzer_worker out;
-	struct tl_segment segment[TL_BATCH_MAX];
+	struct tl_pass pass;
 	struct tl_findings *findings;
 	struct tl_judge_facts *facts;
 	struct tl_analyzer_judge view;
@@ -38,9 +39,14 @@ static const struct tl_analyzer *chosen;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static size_t flow_offset(void)
+static size_t rest_offset(void)
 {
 	return (tl_tracker__flow_bytes() + 7) / 8 * 8;
+}
+
+static size_t flow_offset(void)
+{
+	return rest_offset() + 8;
 }
 
 static size_t flow_bytes(void)
@@ -63,6 +69,7 @@ static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_
 	struct lone *l = create(chosen->worker_bytes);
 
 	l->out = (struct tl_analyzer_worker){ .emit = opts->emit, .emit_ctx = opts->emit_ctx };
+	l->pass.rest_offset = rest_offset();
 	*ret_worker = l;
 	drive__check(!tl_tracker__create(opts, &l->tracker));
 	return chosen->worker_init ? chosen->worker_init(l->state, &l->out) : 0;
@@ -71,11 +78,15 @@ static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_
 static void worker_batch(void *worker, const struct tl_batch *batch)
 {
 	struct lone *l = worker;
-	const struct tl_analyzer_batch view = { .batch = batch, .segment = l->segment };
 
-	tl_tracker__classify(l->tracker, batch, 0, l->segment);
-	if (chosen->batch)
-		chosen->batch(l->state, &view, flow_offset());
+	for (uint32_t at = 0; at < batch->n; at += TL_PASS_PACKETS) {
+		struct tl_analyzer_batch view;
+
+		tl_pass__begin(&l->pass, l->tracker, batch, at);
+		view = tl_pass__view(&l->pass, 0, chosen->wants);
+		if (chosen->batch)
+			chosen->batch(l->state, &view, flow_offset());
+	}
 }
 
 static void worker_tick(void *worker, uint64_t now_ns)

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See pass.h. */
+#include "core/pass.h"
+
+#include <string.h>
+
+#define PROTO_ICMP   1
+#define PROTO_TCP    6
+#define PROTO_UDP    17
+#define PROTO_ICMPV6 58
+
+static enum tl_class class_of_tcp(const struct tl_layers *l, const struct tl_segment *s)
+{
+	/* Flags are zero where the header was cut off; no TCP segment has none. */
+	if (s->verdict == TL_VERDICT_NOT_TRACKED || !l->tcp_flags)
+		return TL_CLASS_ODD;
+	if (l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN | TL_TCP_RST))
+		return TL_CLASS_TURN;
+	return l->payload_bytes || s->missed_bytes ? TL_CLASS_DATA : TL_CLASS_ACK;
+}
+
+static enum tl_class class_of(const struct tl_layers *l, const struct tl_segment *s,
+			      const struct tl_flow *flow)
+{
+	if (s->verdict == TL_VERDICT_COPY)
+		return TL_CLASS_COPY;
+	if (s->verdict == TL_VERDICT_DAMAGED)
+		return TL_CLASS_DAMAGED;
+	if (l->proto == PROTO_TCP && flow)
+		return class_of_tcp(l, s);
+	if (l->proto == PROTO_UDP && flow)
+		return TL_CLASS_UDP;
+	return l->proto == PROTO_ICMP || l->proto == PROTO_ICMPV6 ? TL_CLASS_ICMP : TL_CLASS_OTHER;
+}
+
+static void note_resting(struct tl_pass *pass, const struct tl_flow *flow, uint64_t bit)
+{
+	const unsigned char *entry =
+		pass->piece.slab + (size_t)flow->index * pass->piece.slab_stride;
+	uint32_t resting;
+
+	memcpy(&resting, entry + pass->rest_offset, sizeof(resting));
+	for (; resting; resting &= resting - 1)
+		pass->resting[__builtin_ctz(resting)] |= bit;
+}
+
+void tl_pass__begin(struct tl_pass *pass, struct tl_tracker *tracker, const struct tl_batch *batch,
+		    uint32_t at)
+{
+	struct tl_batch *piece = &pass->piece;
+
+	*piece = *batch;
+	piece->n = batch->n - at < TL_PASS_PACKETS ? batch->n - at : TL_PASS_PACKETS;
+	piece->packet += at;
+	piece->layers += at;
+	piece->lookup += at;
+	memset(pass->of_class, 0, sizeof(pass->of_class));
+	memset(pass->resting, 0, sizeof(pass->resting));
+	tl_tracker__classify(tracker, piece, 0, pass->segment);
+	for (uint32_t i = 0; i < piece->n; i++) {
+		const struct tl_flow *flow = piece->lookup[i].ret_flow;
+		enum tl_class class = class_of(&piece->layers[i], &pass->segment[i], flow);
+
+		if (piece->packet[i].ts_ns > pass->last_ns)
+			pass->last_ns = piece->packet[i].ts_ns;
+		pass->newest_ns[i] = pass->last_ns;
+		pass->of_class[class] |= 1ull << i;
+		if (class == TL_CLASS_ACK || class == TL_CLASS_DATA)
+			note_resting(pass, flow, 1ull << i);
+	}
+}
