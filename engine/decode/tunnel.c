@@ -300,6 +300,8 @@ static enum step gtpu(struct decode *d)
 	/* version 1, protocol type GTP, a G-PDU */
 	if (!p || p[0] >> 4 != 3 || p[1] != 0xff)
 		return STEP_DONE;
+	if (load16(p + 2) > wire_left(d))
+		d->out->flags |= TL_LAYERS_MALFORMED;
 	limit(d, load16(p + 2));
 	if (p[0] & 7) {
 		const uint8_t *more = tl_cursor__take(&d->cursor, 4);

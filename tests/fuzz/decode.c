@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tapline/decode.h"
+#include "unit/layers_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -17,26 +18,9 @@ static void must(bool fact)
 		abort();
 }
 
-static void check(const struct tl_packet *packet, const struct tl_layers *l)
+static void check(const struct tl_packet *packet, const struct tl_layers *layers)
 {
-	const uint8_t *end = packet->data + packet->caplen;
-	size_t address_bytes = l->ip_version == 4 ? 4 : 16;
-
-	must(l->vlan_count <= TL_VLAN_MAX && l->sack_count <= 4);
-	must(l->l2_offset <= packet->caplen && l->l3_offset <= packet->caplen);
-	must(l->l4_offset <= packet->caplen);
-	must(l->tunnel.depth <= TL_TUNNEL_MAX);
-	must(!l->tunnel.type == !l->tunnel.depth);
-	must(l->payload_caplen <= l->payload_bytes);
-	if (l->payload_caplen)
-		must((uint64_t)l->payload_offset + l->payload_caplen <= packet->caplen);
-	if (!l->ip_version) {
-		must(!l->l4_offset && !l->src && !l->dst && !l->payload_bytes);
-		return;
-	}
-	must(l->src >= packet->data && l->src + address_bytes <= end);
-	must(l->dst >= packet->data && l->dst + address_bytes <= end);
-	must(!(l->flags & TL_LAYERS_FRAGMENT_LATER) || !l->l4_offset);
+	must(!layers__wrong(packet, layers));
 }
 
 /* Without its Ethernet header a packet goes another way through the decoder, to the same end. */

@@ -167,4 +167,5 @@ def main():
         print(name, A6 if six else A4, 1111, B6 if six else B4, 2222, "UDP", len(frames), sep="\t")
 
 
-main()
+if __name__ == "__main__":
+    main()
