@@ -260,6 +260,10 @@ static void weigh_incomplete(const struct tls_group *g, struct tl_finding *f)
 	bool nobody_stayed = g->left + g->refused == g->flows;
 
 	f->severity = g->refused && g->has_chain ? TL_ERROR : TL_WARNING;
+	/* All refuse: as likely it is signed by itself, and tls.handshake_failed says that. Some
+	 * clients that go on are what a missing intermediate looks like. */
+	if (!g->has_chain && !g->succeeded)
+		f->severity = TL_INFO;
 	if (!g->has_chain)
 		f->confidence = 0.5;
 	else if (g->refused)

@@ -223,6 +223,52 @@ Test(tls, encrypted_alert_of_a_13_client_is_inferred)
 	cr_expect_str_eq(bed__detail_string(f, "closed_by"), "client");
 }
 
+/* TLS 1.3 with a server whose certificate is of 900 bytes; the client refuses it, or goes on. */
+static void meet_13(uint16_t i, bool refuses)
+{
+	struct bed_pair p = pair;
+	struct bytes server = { 0 }, client = { 0 };
+	struct talk t;
+
+	p.client_port = (uint16_t)(50000 + i);
+	t = talk__open(b, &p, i * 100u);
+	say_hello(&t, i * 100u + 5, 0x0304);
+	tls__server_hello(&server, 0x0304);
+	tls__record(&server, 20, "\1", 1);
+	tls__record(&server, 23, NULL, 27);
+	tls__record(&server, 23, NULL, 900);
+	tls__record(&server, 23, NULL, 281);
+	tls__record(&server, 23, NULL, 69);
+	say(&t, TALK_SERVER, i * 100u + 10, &server);
+	if (refuses) {
+		say_alert(&t, TALK_CLIENT, i * 100u + 15, 48);
+	} else {
+		tls__record(&client, 20, "\1", 1);
+		tls__record(&client, 23, NULL, 69);
+		tls__record(&client, 23, NULL, 100);
+		say(&t, TALK_CLIENT, i * 100u + 15, &client);
+	}
+	talk__fin(&t, TALK_CLIENT, i * 100u + 20);
+}
+
+Test(tls, a_certificate_that_all_refuse_is_one_cause)
+{
+	for (uint16_t i = 0; i < 3; i++)
+		meet_13(i, true);
+	bed__end(b);
+	cr_expect_eq(only("tls.handshake_failed")->severity, TL_ERROR);
+	cr_expect_eq(only("tls.incomplete_chain")->severity, TL_INFO, "it may be self-signed");
+}
+
+Test(tls, a_certificate_that_some_refuse_may_lack_its_issuers)
+{
+	for (uint16_t i = 0; i < 4; i++)
+		meet_13(i, i % 2);
+	bed__end(b);
+	cr_expect_eq(only("tls.incomplete_chain")->severity, TL_WARNING);
+	cr_expect(detail_bool(only("tls.incomplete_chain"), "inferred"));
+}
+
 Test(tls, failures_of_one_cause_are_one_finding)
 {
 	for (uint16_t i = 0; i < 3; i++) {
