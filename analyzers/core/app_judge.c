@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "core/app.h"
+#include "core/outage.h"
 #include "core/text.h"
 
 #define NORMS	    8192u /* a power of two */
@@ -54,6 +55,8 @@ struct group {
 	struct tl_subject subject; /* of the first */
 	bool many_clients;
 	uint64_t first_ns, last_ns;
+	uint64_t first_end_ns;
+	bool is_held, in_outage; /* as in struct connect_group */
 	uint64_t count;
 	uint32_t pending; /* beside these */
 	uint64_t known;	  /* of those, with a median to hold against */
@@ -73,6 +76,8 @@ struct pending {
 
 struct app_judge {
 	struct tl_analyzer_judge view;
+	uint64_t now_ns;
+	bool at_end;
 	struct app_norm norm[NORMS];
 	struct group group[GROUPS];
 	uint32_t pending_used; /* places ever taken */
@@ -240,6 +245,8 @@ static void add(struct app_judge *j, struct group *g, const struct tl_subject *s
 		g->first_ns = t->request_first_ns;
 	if (last > g->last_ns)
 		g->last_ns = last;
+	if (!g->first_end_ns || last < g->first_end_ns)
+		g->first_end_ns = last;
 	if (g->count == 1 || r->wait_ns > g->worst.wait_ns) {
 		g->worst = *r;
 		g->worst_median_ns = median;
@@ -408,8 +415,27 @@ static void word(struct app_judge *j, const struct group *g, struct tl_finding *
 		f->severity = TL_INFO;
 		tl_finding__counter_evidence(f, 0, g->last_ns, "it always takes about as long");
 	}
+	if (g->in_outage) {
+		f->severity = TL_INFO;
+		tl_finding__counter_evidence(f, 0, g->last_ns,
+					     "service.crash tells why: the service went down");
+	}
 	write_evidence(g, f);
 	write_filter(g, f);
+}
+
+static bool is_in_outage(const struct app_judge *j, const struct group *g)
+{
+	return g->kind == NO_RESPONSE && g->count && !g->pending &&
+	       tl_outage__explains(j->view.findings, &g->server, g->first_end_ns, g->last_ns);
+}
+
+/* What a server closed it may have closed because it ended: that is known a moment later. */
+static bool is_held(const struct app_judge *j, const struct group *g)
+{
+	return g->kind == NO_RESPONSE && !g->pending && !j->at_end &&
+	       (g->worst.outcome == APP_SERVER_CLOSED || g->worst.outcome == APP_SERVER_CUT) &&
+	       j->now_ns < g->first_end_ns + TL_OUTAGE_KNOWN_NS;
 }
 
 /* What is over, and those that wait. */
@@ -424,6 +450,10 @@ static void tell(struct app_judge *j, struct group *g)
 	for (uint32_t i = 0; i < j->pending_used && g->pending; i++)
 		if (j->pending[i].group == g)
 			add(j, &sum, &j->pending[i].subject, &j->pending[i].report);
+	g->is_held = sum.count && is_held(j, g);
+	if (g->is_held)
+		return;
+	sum.in_outage = g->in_outage = is_in_outage(j, g);
 	f = tl_findings__begin(j->view.findings, kind, &key, sizeof(key), &is_new);
 	if (!sum.count) {
 		tl_findings__retract(j->view.findings, f);
@@ -555,6 +585,8 @@ bool app_judge__observe(struct app_judge *judge, const struct tl_subject *subjec
 
 void app_judge__tell(struct app_judge *judge, uint64_t now_ns, bool all)
 {
+	judge->now_ns = now_ns;
+	judge->at_end = all;
 	/* Of whom no more was heard. */
 	for (uint32_t i = 0; i < judge->pending_used && all; i++)
 		if (judge->pending[i].group)
@@ -562,6 +594,8 @@ void app_judge__tell(struct app_judge *judge, uint64_t now_ns, bool all)
 	for (uint32_t i = 0; i < GROUPS; i++) {
 		struct group *g = &judge->group[i];
 
+		if (g->used && (g->is_held || is_in_outage(judge, g) != g->in_outage))
+			tell(judge, g);
 		if (!g->used || g->pending || (!all && g->last_ns + TL_FINDING_QUIET_NS > now_ns))
 			continue;
 		tell(judge, g);

@@ -146,6 +146,8 @@ struct connect_group {
 	struct connect_group_key key;
 	bool used;
 	bool told;		/* its finding is in the store */
+	bool held;		/* not yet told: it may be the consequence of an outage */
+	bool in_outage;		/* it is */
 	uint32_t generation;	/* grows with each use of the slot */
 	uint16_t next;		/* of the hash chain */
 	uint64_t at_ns;		/* newest occurrence */

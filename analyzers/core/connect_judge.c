@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "core/connect.h"
+#include "core/outage.h"
 #include "core/text.h"
 
 #define NONE	   CONNECT_NO_ATTEMPT
@@ -58,7 +59,7 @@ struct service {
 struct connect_judge {
 	struct tl_analyzer_judge view;
 	bool at_end;
-	uint64_t end_ns;
+	uint64_t now_ns, end_ns;
 	uint32_t newest;   /* slot of the newest attempt */
 	uint64_t unseen;   /* packets lost, sampled out or not analyzed, as far as told */
 	uint64_t withheld; /* reports not sent, and attempts for which there was no group */
@@ -216,16 +217,26 @@ static struct service *service_of(struct connect_judge *j, const struct tl_endpo
 	return &j->service[hash & (SERVICES - 1)];
 }
 
+/* Where a service worked before, an outage may be the cause: that is known a moment later. */
+static bool is_held(const struct connect_judge *j, const struct connect_group *g)
+{
+	return g->key.kind == CONNECT_KIND_REFUSED && g->accepted && !g->told && !j->at_end &&
+	       j->now_ns < g->first_ns + TL_OUTAGE_KNOWN_NS;
+}
+
+static bool is_in_outage(const struct connect_judge *j, const struct connect_group *g)
+{
+	return g->key.scope == CONNECT_SCOPE_SERVICE &&
+	       (g->key.kind == CONNECT_KIND_REFUSED || g->key.kind == CONNECT_KIND_NO_ANSWER) &&
+	       tl_outage__explains(j->view.findings, &g->subject.server, g->first_ns, g->last_ns);
+}
+
 static void tell(struct connect_judge *j, struct connect_group *g)
 {
 	const struct service *service = service_of(j, &g->subject.server);
 	struct tl_finding *f;
 	bool is_new;
 
-	f = tl_findings__begin(j->view.findings, connect_words__kind(g->key.kind), &g->key,
-			       sizeof(g->key), &is_new);
-	g->unseen = j->unseen;
-	g->withheld = j->withheld;
 	g->accepted = 0;
 	if (g->key.scope == CONNECT_SCOPE_SERVICE &&
 	    service->server.port == g->subject.server.port &&
@@ -233,6 +244,14 @@ static void tell(struct connect_judge *j, struct connect_group *g)
 		g->accepted = service->accepted;
 	if (g->last_ns > g->at_ns)
 		g->at_ns = g->last_ns;
+	g->held = is_held(j, g);
+	if (g->held)
+		return;
+	g->unseen = j->unseen;
+	g->withheld = j->withheld;
+	g->in_outage = is_in_outage(j, g);
+	f = tl_findings__begin(j->view.findings, connect_words__kind(g->key.kind), &g->key,
+			       sizeof(g->key), &is_new);
 	connect_words__write(g, j->view.facts, f);
 	tl_findings__commit(j->view.findings, f, g->at_ns);
 	g->told = true;
@@ -599,9 +618,12 @@ void connect_judge__tick(void *state, uint64_t now_ns, const struct tl_run_total
 	struct connect_judge *j = *(struct connect_judge **)state;
 
 	take_totals(j, totals);
+	j->now_ns = now_ns;
 	for (uint32_t i = 0; i < GROUPS; i++) {
 		struct connect_group *g = &j->group[i];
 
+		if (g->used && (g->held || (g->told && is_in_outage(j, g) != g->in_outage)))
+			tell(j, g);
 		if (!g->used || !g->told || g->at_ns + TL_FINDING_QUIET_NS > now_ns)
 			continue;
 		tell(j, g);
@@ -627,6 +649,6 @@ void connect_judge__finish(void *state, uint64_t now_ns, const struct tl_run_tot
 			judge(j, a, take_out(j, a));
 	}
 	for (uint32_t i = 0; i < GROUPS; i++)
-		if (j->group[i].used && j->group[i].told)
+		if (j->group[i].used && (j->group[i].told || j->group[i].held))
 			tell(j, &j->group[i]);
 }

@@ -362,6 +362,11 @@ static void weigh(const struct words *w, struct tl_finding *f)
 	if (f->severity == TL_ERROR && g->key.kind != CONNECT_KIND_QUEUE_OVERFLOW &&
 	    mostly_works(g))
 		f->severity = TL_WARNING;
+	if (g->in_outage) {
+		f->severity = TL_INFO;
+		tl_finding__counter_evidence(f, 0, g->last_ns,
+					     "service.crash tells why: the service was down");
+	}
 	if (g->accepted && g->key.kind != CONNECT_KIND_QUEUE_OVERFLOW)
 		tl_finding__counter_evidence(f, 0, g->last_ns,
 					     "%llu other connections to this service succeeded",

@@ -194,6 +194,14 @@ struct tl_finding *tl_findings__begin(struct tl_findings *findings, const char *
 	return &e->finding;
 }
 
+const struct tl_finding *tl_findings__peek(const struct tl_findings *findings, const char *kind,
+					   const void *key, size_t key_bytes)
+{
+	const struct entry *e = find(findings, hash_of(kind, key, key_bytes), key, key_bytes);
+
+	return e && e->is_committed ? &e->finding : NULL;
+}
+
 void tl_findings__commit(struct tl_findings *findings, struct tl_finding *finding, uint64_t at_ns)
 {
 	struct entry *e = (struct entry *)finding;
