@@ -123,7 +123,10 @@ static __always_inline int is_sampled_out(void)
 	return seen && __sync_fetch_and_add(seen, 1) % tl_xdp_config.sample;
 }
 
-/* The hash of the packet's flow. A later piece of a datagram takes that of the first. */
+/*
+ * The hash of the packet's flow. A later piece of a datagram takes that of the first; 0: the first
+ * has not come yet, so the flow is not known.
+ */
 static __noinline __u64 flow_of(struct walk *w)
 {
 	__u64 flow = walk_hash_flow(w);
@@ -134,8 +137,7 @@ static __noinline __u64 flow_of(struct walk *w)
 	} else if (w->fragment == WALK_FRAGMENT_LATER) {
 		__u64 *first = bpf_map_lookup_elem(&tl_xdp_pieces, &piece);
 
-		if (first)
-			flow = *first;
+		flow = first ? *first : 0;
 	}
 	return flow;
 }
@@ -220,6 +222,8 @@ static __always_inline __u64 *decide_by_flow(struct xdp_md *ctx, struct tl_xdp_c
 	if (tl_xdp_config.sample_flows < 2 && !tl_xdp_config.cutoff_bytes)
 		return 0;
 	flow = flow_of(&w);
+	if (!flow) /* kept: a flow that is kept is whole */
+		return 0;
 	if (tl_xdp_config.sample_flows > 1 && (flow >> 32) % tl_xdp_config.sample_flows)
 		return &count->sampled_out;
 	if (tl_xdp_config.cutoff_bytes && is_cut_off(&w, flow, meta->wirelen))
