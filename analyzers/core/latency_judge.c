@@ -9,6 +9,9 @@
  *and ACKs that come much later than the path takes when it is quiet (RTT, or the sender's clock). A
  * large download at the rate that the link has is no fault.
  *
+ * Groups are servers; more than APART of them with the same blame are one finding, which tells of
+ * those that are hurt most.
+ *
  * Invariants: a table of fixed size. Control thread only.
  */
 #include <errno.h>
@@ -31,7 +34,10 @@
 #define TAIL_NS	     100000000ull   /* beyond what a delayed ACK explains */
 #define PROOFS	     TL_EVIDENCE_MAX
 
-enum blame { NOBODY, CLIENT, NETWORK, SERVER };
+#define APART 16u /* servers with a finding of their own */
+#define SHOWN 5u  /* … that the filter of a finding of many is about */
+
+enum blame { NOBODY, CLIENT, NETWORK, SERVER, BLAMES };
 
 struct parts {
 	uint64_t connect_ns, tls_ns, request_ns, server_ns, response_ns;
@@ -56,6 +62,8 @@ struct group {
 
 struct latency_judge {
 	struct tl_analyzer_judge view;
+	bool is_wide[BLAMES];  /* its groups are told together */
+	uint64_t more[BLAMES]; /* requests of servers that found no room */
 	struct group group[GROUPS];
 };
 
@@ -299,16 +307,25 @@ static void write_filter(const struct group *g, struct tl_finding *f)
 				   server, g->subject.server.port);
 }
 
-static void tell(struct latency_judge *j, struct group *g)
+static struct tl_finding *begin(struct latency_judge *j, const struct group *g,
+				const struct tl_endpoint *server)
 {
 	uint8_t key[TL_ENDPOINT_KEY + 1];
-	uint64_t drops = tl_facts__capture_drops(j->view.facts);
 	struct tl_finding *f;
 	bool is_new;
 
-	tl_endpoint__key(&g->subject.server, key);
+	tl_endpoint__key(server, key);
 	key[TL_ENDPOINT_KEY] = g->blame;
 	f = tl_findings__begin(j->view.findings, "latency.breakdown", key, sizeof(key), &is_new);
+	f->evidence_count = f->counter_evidence_count = f->detail_count = 0;
+	return f;
+}
+
+/* All but what tells one server from many. */
+static void write(const struct latency_judge *j, const struct group *g, struct tl_finding *f)
+{
+	uint64_t drops = tl_facts__capture_drops(j->view.facts);
+
 	/* app.slow warns of a server, tcp.zero_window of a client that lets its window be shut. */
 	f->severity = g->blame == NETWORK ? TL_WARNING : TL_INFO;
 	f->confidence = g->blame == NETWORK && is_held(&g->worst, &g->parts) ? 0.65 : 0.85;
@@ -316,7 +333,6 @@ static void tell(struct latency_judge *j, struct group *g)
 	f->last_ns = g->last_ns;
 	f->count = g->count;
 	f->subject = g->subject;
-	f->evidence_count = f->counter_evidence_count = f->detail_count = 0;
 	write_words(g, f);
 	if (drops) {
 		f->confidence -= 0.15;
@@ -326,6 +342,124 @@ static void tell(struct latency_judge *j, struct group *g)
 	for (uint32_t i = 0; i < g->proof_count; i++)
 		tl_finding__evidence(f, g->proof[i].frame, g->proof[i].ts_ns, "%s",
 				     g->proof[i].what);
+}
+
+/* --- many servers --------------------------------------------------------------------------------
+ */
+
+struct many {
+	struct group sum; /* the worst, with the counts of all */
+	uint32_t servers;
+	uint32_t shown;
+	const struct group *most[SHOWN]; /* by requests; the worst is the first */
+};
+
+static void show(struct many *m, const struct group *g)
+{
+	uint32_t at = m->shown;
+
+	if (m->shown < SHOWN)
+		m->shown++;
+	else if (m->most[--at]->count >= g->count)
+		return;
+	for (; at > 1 && m->most[at - 1]->count < g->count; at--)
+		m->most[at] = m->most[at - 1];
+	m->most[at] = g;
+}
+
+static struct many sum_up(const struct latency_judge *j, uint8_t blame)
+{
+	const struct group *worst = NULL;
+	struct many m = { 0 };
+
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		const struct group *g = &j->group[i];
+
+		if (g->used && g->blame == blame &&
+		    (!worst || g->parts.total_ns > worst->parts.total_ns))
+			worst = g;
+	}
+	if (!worst)
+		return m;
+	m.sum = *worst;
+	m.sum.count = j->more[blame];
+	m.most[m.shown++] = worst;
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		const struct group *g = &j->group[i];
+
+		if (!g->used || g->blame != blame)
+			continue;
+		m.servers++;
+		m.sum.count += g->count;
+		m.sum.first_ns = g->first_ns < m.sum.first_ns ? g->first_ns : m.sum.first_ns;
+		m.sum.last_ns = g->last_ns > m.sum.last_ns ? g->last_ns : m.sum.last_ns;
+		m.sum.many_clients |=
+			g->many_clients ||
+			!tl_endpoint__same_host(&g->subject.client, &worst->subject.client);
+		if (g != worst)
+			show(&m, g);
+	}
+	return m;
+}
+
+static void tell_many(struct latency_judge *j, uint8_t blame)
+{
+	static const struct tl_endpoint nobody;
+	struct many m = sum_up(j, blame);
+	char text[sizeof(((struct tl_finding *)NULL)->summary)], filter[SHOWN * 96];
+	char server[TL_TEXT_FILTER];
+	struct tl_finding *f;
+	size_t at = 0;
+
+	if (!m.shown)
+		return;
+	f = begin(j, &m.sum, &nobody);
+	write(j, &m.sum, f);
+	snprintf(text, sizeof(text), "%s", f->summary);
+	tl_finding__summary(f, "%llu requests to %s%u servers took long, the longest: %s",
+			    (unsigned long long)m.sum.count, j->more[blame] ? "more than " : "",
+			    m.servers, text);
+	tl_finding__detail_u64(f, "servers", m.servers);
+	f->subject.server = nobody;
+	if (m.sum.many_clients)
+		f->subject.client = nobody;
+	f->subject.client.port = 0;
+	for (uint32_t i = 0; i < m.shown && at < sizeof(filter); i++)
+		at += (size_t)snprintf(filter + at, sizeof(filter) - at, "%s(%s && tcp.port==%u)",
+				       i ? " || " : "",
+				       tl_text__ip_filter(&m.most[i]->subject.server, server),
+				       m.most[i]->subject.server.port);
+	tl_finding__filter(f, "%s", filter);
+	tl_findings__commit(j->view.findings, f, m.sum.last_ns);
+}
+
+/* From now on they are one finding. */
+static void widen(struct latency_judge *j, uint8_t blame)
+{
+	j->is_wide[blame] = true;
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct group *g = &j->group[i];
+
+		if (g->used && g->blame == blame)
+			tl_findings__retract(j->view.findings, begin(j, g, &g->subject.server));
+	}
+}
+
+static void tell(struct latency_judge *j, struct group *g)
+{
+	struct tl_finding *f;
+	uint32_t servers = 0;
+
+	for (uint32_t i = 0; i < GROUPS && !j->is_wide[g->blame]; i++)
+		servers += j->group[i].used && j->group[i].blame == g->blame;
+	if (servers > APART)
+		widen(j, g->blame);
+	if (j->is_wide[g->blame]) {
+		tell_many(j, g->blame);
+		return;
+	}
+	f = begin(j, g, &g->subject.server);
+	write(j, g, f);
 	write_filter(g, f);
 	tl_findings__commit(j->view.findings, f, g->last_ns);
 }
@@ -341,8 +475,10 @@ void latency_judge__observe(struct latency_judge *judge, const struct tl_subject
 		return;
 	blame = blame_of(report, &parts, is_slow);
 	g = blame ? group_of(judge, blame, subject, report) : NULL;
-	if (!g)
+	if (!g) {
+		judge->more[blame] += blame != NOBODY;
 		return;
+	}
 	g->count++;
 	g->many_clients |= !tl_endpoint__same_host(&g->subject.client, &subject->client);
 	if (report->first_ns < g->first_ns)
@@ -357,12 +493,31 @@ void latency_judge__observe(struct latency_judge *judge, const struct tl_subject
 	tell(judge, g);
 }
 
+/* The last word of those that are one finding: they go together. */
+static void settle_many(struct latency_judge *j, uint8_t blame, uint64_t now_ns, bool all)
+{
+	uint64_t last_ns = sum_up(j, blame).sum.last_ns;
+
+	if (!all && last_ns + TL_FINDING_QUIET_NS > now_ns)
+		return;
+	tell_many(j, blame);
+	for (uint32_t i = 0; i < GROUPS; i++)
+		if (j->group[i].blame == blame)
+			j->group[i].used = false;
+	j->is_wide[blame] = false;
+	j->more[blame] = 0;
+}
+
 void latency_judge__tell(struct latency_judge *judge, uint64_t now_ns, bool all)
 {
+	for (uint8_t blame = NOBODY; blame < BLAMES; blame++)
+		if (judge->is_wide[blame])
+			settle_many(judge, blame, now_ns, all);
 	for (uint32_t i = 0; i < GROUPS; i++) {
 		struct group *g = &judge->group[i];
 
-		if (!g->used || (!all && g->last_ns + TL_FINDING_QUIET_NS > now_ns))
+		if (!g->used || judge->is_wide[g->blame] ||
+		    (!all && g->last_ns + TL_FINDING_QUIET_NS > now_ns))
 			continue;
 		tell(judge, g);
 		g->used = false;

@@ -533,6 +533,35 @@ Test(latency, what_a_server_pushes_later_is_not_its_answer)
 	cr_expect_eq(ours(TL_INFO), 0);
 }
 
+Test(latency, many_servers_with_one_cause_are_one_finding)
+{
+	static char address[40][16];
+	const struct tl_finding *f;
+
+	for (unsigned i = 0; i < 40; i++) {
+		struct bed_pair pair = web;
+		struct talk t;
+
+		snprintf(address[i], sizeof(address[i]), "10.0.2.%u", i + 1);
+		pair.server = address[i];
+		pair.client_port = (uint16_t)(50000 + i);
+		t = talk__open(b, &pair, i * 10);
+		get(&t, 1000 + i * 10, 1500 + i);
+		/* twice on one of them */
+		if (i == 7)
+			get(&t, 4000, 1600);
+		talk__close(&t, 9000 + i);
+	}
+	bed__end(b);
+	f = only("latency.breakdown");
+	cr_expect_eq(f->count, 41);
+	cr_expect_eq(bed__detail(f, "servers"), 40);
+	cr_expect_eq(bed__detail(f, "flows"), 41);
+	cr_expect_eq(bed__detail(f, "server_ms"), 1600, "of the worst");
+	cr_expect_eq(f->subject.server.ip_version, 0);
+	cr_expect_not_null(strstr(f->display_filter, "ip.addr==10.0.2.8 && tcp.port==8080"));
+}
+
 /* --- told while it lasts -------------------------------------------------------------------------
  */
 
