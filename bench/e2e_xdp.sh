@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The kernel's fast path on a veth link, as tables. Figures beside each other are taken in one run,
-# interleaved, ROUNDS times; the tables give medians.
+# interleaved; the tables give medians (drop: of ROUNDS).
 #
 #     tap: gen0 ──► span0: sensor          sender on core 0, the recorder on core 1
 #
@@ -19,7 +19,7 @@
 # them over; at a given rate it sends them from a socket. The link's receive path runs on the
 # sender's core, so a rate is that of both together.
 #
-# ROUNDS=3 SECONDS_EACH=2 RATES="50 100 … full" PARTS="drop disk exact" FRAMES=1000000 SWAPS=1000
+# ROUNDS=9 SECONDS_EACH=2 RATES="50 100 … full" PARTS="drop disk exact" FRAMES=1000000 SWAPS=1000
 
 set -u
 SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,7 +27,7 @@ BUILD="${TAPLINE_BUILD:-$SOURCE/build/release}"
 TAPLINE="${TAPLINE:-$BUILD/tapline}"
 HELPERS="${TAPLINE_HELPERS:-$BUILD/tests/helpers}"
 OUT="${TAPLINE_BENCH_OUT:-$SOURCE/build/bench}/xdp"
-ROUNDS=${ROUNDS:-3}
+ROUNDS=${ROUNDS:-9}
 SECONDS_EACH=${SECONDS_EACH:-2}
 RATES=${RATES:-50 100 150 200 300 400 full}
 PARTS=${PARTS:-drop disk exact}
@@ -152,13 +152,14 @@ drop_run() { # NAME
 }
 
 drop_part() {
-	local round name
+	local round i names=(xdp-drop tapline tcpdump)
 	make_drop
 	head -c 60 /dev/zero >"$OUT/frame"
 	: >"$OUT/drop.txt"
+	# the machine's speed wanders: each round is compared with itself, and each name leads in turn
 	for ((round = 0; round < ROUNDS; round++)); do
-		for name in xdp-drop tapline tcpdump; do
-			drop_run "$name" >>"$OUT/drop.txt" || exit 1
+		for ((i = 0; i < 3; i++)); do
+			drop_run "${names[(round + i) % 3]}" >>"$OUT/drop.txt" || exit 1
 		done
 	done
 	python3 - "$OUT/drop.txt" <<'PY'
@@ -168,15 +169,19 @@ runs = {}
 for line in open(sys.argv[1]):
     name, rate, exact, ns = line.split()
     runs.setdefault(name, []).append((float(rate), exact, ns))
-base = statistics.median(rate for rate, _, _ in runs["xdp-drop"])
+base = [rate for rate, _, _ in runs["xdp-drop"]]
 print("| a filter that matches nothing | kpps taken | of XDP_DROP | program alone, ns | "
       "every packet counted as filtered |")
 print("|---|---:|---:|---:|---|")
 for name, rows in runs.items():
     rate = statistics.median(rate for rate, _, _ in rows)
     took = [float(ns) for _, _, ns in rows if ns != "-"]
-    print(f"| {name} | {rate / 1e3:.0f} | {rate / base:.2f} | "
-          f"{statistics.median(took) if took else '-'} | {', '.join(e for _, e, _ in rows)} |")
+    exact = [e for _, e, _ in rows if e != "-"]
+    exact = f"{exact.count('yes')} of {len(exact)} runs" if exact else "-"
+    ratio = statistics.median(row[0] / bare for row, bare in zip(rows, base))
+    print(f"| {name} | {rate / 1e3:.0f} | {ratio:.2f} | "
+          f"{statistics.median(took) if took else '-'} | "
+          f"{exact} |")
 PY
 }
 
