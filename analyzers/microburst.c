@@ -32,6 +32,8 @@
 #define AFTER_NS	(5 * TL_NS_PER_MS) /* a queue that a burst filled goes on dropping */
 #define TIMES_MEAN	10.0
 #define LOSSES_MIN	3u
+#define TIMES_LOSS	3.0 /* as large a share of their bytes as of the rest */
+#define WAIT_S		3u  /* … which is known so long after */
 
 enum observation { OBSERVED_SLOTS = 1, OBSERVED_PEAK, OBSERVED_LOSSES };
 
@@ -278,6 +280,9 @@ struct judge {
 	uint32_t proof_count;
 	struct tl_endpoint sender, receiver;
 	uint64_t losses, losses_elsewhere;
+	uint64_t all_bytes, burst_bytes; /* of all seconds; those in bursts */
+	uint64_t first_loss_second;
+	bool is_told_hurt, at_end;
 	struct {
 		uint64_t frame, ns;
 	} loss[PROOFS];
@@ -295,10 +300,19 @@ static int judge_init(void *state, const struct tl_analyzer_judge *view)
 	return 0;
 }
 
-/* Losses all along, of which the bursts have their share, have another cause (tcp.loss). */
+/*
+ * Losses all along, of which the bursts have their share, have another cause (tcp.loss): bursts
+ * must lose far more of their bytes than the rest does. The rest is waited for a little.
+ */
 static bool hurts_someone(const struct judge *j)
 {
-	return j->losses >= LOSSES_MIN && j->losses > j->losses_elsewhere;
+	double rest = (double)(j->all_bytes - j->burst_bytes);
+
+	if (j->losses < LOSSES_MIN || j->losses <= j->losses_elsewhere ||
+	    (!j->at_end && j->second < j->first_loss_second + WAIT_S))
+		return false;
+	return (double)j->losses * rest >=
+	       TIMES_LOSS * (double)j->losses_elsewhere * (double)j->burst_bytes;
 }
 
 static void word(const struct judge *j, struct tl_finding *f)
@@ -366,7 +380,8 @@ static void tell(struct judge *j)
 	if (!j->proof_count)
 		return;
 	f = tl_findings__begin(j->view.findings, "traffic.microburst", "", 0, &is_new);
-	f->severity = hurts_someone(j) ? TL_WARNING : TL_INFO;
+	j->is_told_hurt = hurts_someone(j);
+	f->severity = j->is_told_hurt ? TL_WARNING : TL_INFO;
 	f->confidence = hurts_someone(j) ? 0.8 : 0.95;
 	f->first_ns = j->first_ns;
 	f->last_ns = j->last_ns;
@@ -446,6 +461,7 @@ static bool look(struct judge *j, const struct scale *s, double mean)
 		if (bps < s->least_bps || bps < TIMES_MEAN * mean)
 			continue;
 		note_burst(j, s, slot, bps);
+		j->burst_bytes += bytes;
 		found = true;
 	}
 	return found;
@@ -477,7 +493,8 @@ static bool blame(struct judge *j)
 			j->loss[j->losses].frame = loss->frame;
 			j->loss[j->losses].ns = loss->ns;
 		}
-		j->losses++;
+		if (!j->losses++)
+			j->first_loss_second = j->second;
 		if (loss->ns > j->last_ns)
 			j->last_ns = loss->ns;
 		grew = true;
@@ -494,8 +511,11 @@ static void close_second(struct judge *j)
 {
 	double mean = mean_bps(j);
 	uint64_t bytes = 0;
-	bool found = false, hurt = hurts_someone(j), grew;
+	bool found = false, grew;
 
+	for (uint32_t i = 0; i < SLOTS; i++)
+		bytes += j->bytes[i];
+	j->all_bytes += bytes;
 	/* The shortest windows first: what they show need not be told of longer ones. */
 	for (uint32_t i = 0; i < SCALES && !found; i++)
 		found = look(j, &scales[i], mean);
@@ -507,11 +527,9 @@ static void close_second(struct judge *j)
 	grew = blame(j);
 	/* What is settled is not told again. */
 	if (grew || found ||
-	    (hurt != hurts_someone(j) &&
+	    (j->is_told_hurt != hurts_someone(j) &&
 	     j->second * TL_NS_PER_SEC < j->last_ns + TL_FINDING_QUIET_NS))
 		tell(j);
-	for (uint32_t i = 0; i < SLOTS; i++)
-		bytes += j->bytes[i];
 	j->mean_second[j->second % MEAN_SECONDS] = bytes;
 	memset(j->bytes, 0, sizeof(j->bytes));
 	j->peak = (struct peak){ 0 };
@@ -578,6 +596,7 @@ static void judge_finish(void *state, uint64_t now_ns, const struct tl_run_total
 	(void)now_ns;
 	(void)totals;
 	/* A capture of a moment has no mean to compare with. */
+	j->at_end = true;
 	if (j->began && j->second > j->first_second)
 		close_second(j);
 }

@@ -47,6 +47,7 @@ struct bed {
 	struct tl_finding open; /* the last open notice */
 	uint32_t open_count;
 	uint32_t withdrawn_count;
+	enum tl_severity open_worst; /* of all that were told live */
 	uint32_t quality_count;
 	uint32_t settled_at_quality; /* findings settled when the quality record came */
 	struct tl_capture_quality quality;
@@ -71,6 +72,8 @@ static void bed__hear(void *ctx, const struct tl_finding *f, enum tl_finding_sta
 	if (state == TL_FINDING_OPEN) {
 		b->open = *f;
 		b->open_count++;
+		if (f->severity > b->open_worst)
+			b->open_worst = f->severity;
 	} else if (state == TL_FINDING_WITHDRAWN) {
 		b->withdrawn_count++;
 	} else if (b->finding_count < BED_FINDINGS) {

@@ -100,6 +100,32 @@ Test(microburst, segments_of_it_that_are_lost_make_it_a_warning)
 	cr_expect_eq(f->severity, TL_WARNING);
 }
 
+/* A wire that loses some of everything: the burst has its share. Nobody is alarmed of it live. */
+Test(microburst, a_wire_that_always_loses_is_not_its_doing)
+{
+	const struct tl_finding *f;
+
+	stop();
+	b = bed__start(true);
+	traffic(1000, 1501);
+	bed__from_server(b, &bursty, 2990, BED_ACK(1, 996001));
+	for (unsigned i = 0; i < 4; i++)
+		bed__from_client(b, &bursty, 3200 + i, BED_DATA((996 + i) * 1000 + 1, 1, 1000));
+	for (uint64_t ms = 4000; ms < 9000; ms += 100) {
+		bed__from_client(b, &quiet, ms, BED_DATA((uint32_t)ms * 50 + 1, 1, 1000));
+		if (ms % 1000 == 0)
+			bed__from_client(b, &quiet, ms + 50,
+					 BED_DATA((uint32_t)ms * 50 + 1, 1, 1000));
+	}
+	bed__end(b);
+	f = bed__only(b, "traffic.microburst");
+	cr_assert_not_null(f);
+	cr_expect_eq(f->severity, TL_INFO);
+	cr_expect_eq(bed__detail(f, "lost_segments"), 4);
+	cr_expect_gt(b->open_count, 0);
+	cr_expect_eq(b->open_worst, TL_INFO);
+}
+
 Test(microburst, copies_are_no_burst)
 {
 	struct bed_tcp one = BED_DATA(1, 1, 1000);
