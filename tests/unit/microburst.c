@@ -113,9 +113,9 @@ Test(microburst, a_wire_that_always_loses_is_not_its_doing)
 		bed__from_client(b, &bursty, 3200 + i, BED_DATA((996 + i) * 1000 + 1, 1, 1000));
 	for (uint64_t ms = 4000; ms < 9000; ms += 100) {
 		bed__from_client(b, &quiet, ms, BED_DATA((uint32_t)ms * 50 + 1, 1, 1000));
-		if (ms % 1000 == 0)
+		if (ms % 500 == 400)
 			bed__from_client(b, &quiet, ms + 50,
-					 BED_DATA((uint32_t)ms * 50 + 1, 1, 1000));
+					 BED_DATA((uint32_t)(ms - 400) * 50 + 1, 1, 1000));
 	}
 	bed__end(b);
 	f = bed__only(b, "traffic.microburst");
