@@ -21,6 +21,7 @@
 #include "core/mysql_message.h"
 #include "core/postgresql_message.h"
 #include "core/text.h"
+#include "core/word_list.h"
 #include "tapline/cursor.h"
 
 #define PROTO_TCP      6
@@ -49,6 +50,7 @@ struct worker {
 	struct app_waits *waits;
 	uint64_t now_ns, tick_ns, second;
 	uint32_t slow, normal;
+	struct tl_word_list push, stream;
 };
 
 struct step {
@@ -129,10 +131,12 @@ static bool fill(const struct step *s, const struct tl_exchange *e, struct app_r
 
 static void emit(const struct step *s, const struct app_report *r, bool is_slow)
 {
-	struct tl_observation o = { .data_bytes = sizeof(*r) };
+	struct tl_observation o;
 
 	if (!may_report(s->w, is_slow))
 		return;
+	tl_observation__clear(&o);
+	o.data_bytes = sizeof(*r);
 	o.ts_ns = s->w->now_ns > s->w->tick_ns ? s->w->now_ns : s->w->tick_ns;
 	o.subject = tl_subject__of_flow(s->flow, s->flow->client);
 	memcpy(o.data, r, sizeof(*r));
@@ -247,12 +251,16 @@ static bool begins(const uint8_t *text, size_t bytes, const char *word)
 	return !word[i];
 }
 
-/* Where behind the word; 0: it is not there. */
+/* Where behind the word, which begins with no letter; 0: it is not there. */
 static size_t behind(const uint8_t *text, size_t bytes, const char *word)
 {
-	for (size_t i = 0; i < bytes; i++)
-		if (lower(text[i]) == (uint8_t)*word && begins(text + i, bytes - i, word))
-			return i + strlen(word);
+	const uint8_t *at = text, *end = text + bytes;
+
+	while (at < end && (at = memchr(at, *word, (size_t)(end - at)))) {
+		if (begins(at, (size_t)(end - at), word))
+			return (size_t)(at - text) + strlen(word);
+		at++;
+	}
 	return 0;
 }
 
@@ -262,20 +270,6 @@ static size_t head_bytes(const uint8_t *text, size_t bytes)
 	const uint8_t *end = memmem(text, bytes, "\r\n\r\n", 4);
 
 	return end ? (size_t)(end - text) + 4 : bytes;
-}
-
-/* Up to 32 words. Goes over the text once; a character says which words begin with it. */
-static bool holds(const uint8_t *text, size_t bytes, const char *const *words)
-{
-	uint32_t starts[256] = { 0 };
-
-	for (unsigned i = 0; words[i]; i++)
-		starts[(uint8_t)*words[i]] |= 1u << i;
-	for (size_t at = 0; at < bytes; at++)
-		for (uint32_t left = starts[lower(text[at])]; left; left &= left - 1)
-			if (begins(text + at, bytes - at, words[__builtin_ctz(left)]))
-				return true;
-	return false;
 }
 
 /* Bytes of the request, as its head says; 0: it does not, or the head goes on elsewhere. */
@@ -294,26 +288,30 @@ static uint32_t declared_bytes(const uint8_t *text, size_t bytes)
 	return body + head < UINT32_MAX ? (uint32_t)(body + head) : UINT32_MAX;
 }
 
+/* Names that people give to what answers when there is news (RFC 6202). */
+static const char *const push_words[] = { "poll",
+					  "stream",
+					  "events",
+					  "watch",
+					  "wait",
+					  "subscribe",
+					  "notif",
+					  "socket",
+					  "/sse",
+					  "/ws",
+					  "text/event-stream",
+					  "timeout=",
+					  "\nupgrade: ",
+					  NULL };
+
+static const char *const stream_words[] = { "text/event-stream", "multipart/x-mixed-replace",
+					    NULL };
+
 /* "GET /path" without the query; false: no request of HTTP/1. */
-static bool read_http(struct flow_state *fs, struct tl_cursor c)
+static bool read_http(const struct worker *w, struct flow_state *fs, struct tl_cursor c)
 {
 	static const char *const methods[] = { "GET ",	   "POST ",  "PUT ",   "HEAD ", "DELETE ",
 					       "OPTIONS ", "PATCH ", "TRACE ", NULL };
-	/* Names that people give to what answers when there is news (RFC 6202). */
-	static const char *const push[] = { "poll",
-					    "stream",
-					    "events",
-					    "watch",
-					    "wait",
-					    "subscribe",
-					    "notif",
-					    "socket",
-					    "/sse",
-					    "/ws",
-					    "text/event-stream",
-					    "timeout=",
-					    "\nupgrade: ",
-					    NULL };
 	size_t bytes = tl_cursor__left(&c) < HEAD_MAX ? tl_cursor__left(&c) : HEAD_MAX;
 	const uint8_t *text = tl_cursor__take(&c, bytes);
 	unsigned n = 0, spaces = 0;
@@ -331,7 +329,7 @@ static bool read_http(struct flow_state *fs, struct tl_cursor c)
 		fs->label[n] = (char)text[n];
 	}
 	fs->label[n] = 0;
-	fs->is_push = holds(text, bytes, push);
+	fs->is_push = tl_word_list__is_in(&w->push, text, bytes);
 	fs->declared_bytes = declared_bytes(text, bytes);
 	fs->protocol = APP_HTTP;
 	return true;
@@ -364,7 +362,8 @@ static bool read_postgresql(struct flow_state *fs, struct tl_exchange *e, struct
 	return true;
 }
 
-static void on_request(struct flow_state *fs, const struct tl_exchange_packet *p)
+static void on_request(const struct worker *w, struct flow_state *fs,
+		       const struct tl_exchange_packet *p)
 {
 	struct tl_endpoint server = tl_subject__of_flow(p->flow, p->flow->client).server;
 	struct tl_cursor c = payload_of(p);
@@ -375,7 +374,7 @@ static void on_request(struct flow_state *fs, const struct tl_exchange_packet *p
 	fs->is_push = false;
 	if (fs->exchange.flags & TL_EXCHANGE_IS_TLS || p->flow->app == TL_APP_TLS)
 		fs->protocol = APP_TLS;
-	else if (read_http(fs, c))
+	else if (read_http(w, fs, c))
 		;
 	else if (p->flow->app == TL_APP_HTTP || p->flow->app == TL_APP_SSH)
 		fs->exempt = 1; /* something else than requests: a body that was not expected… */
@@ -392,10 +391,9 @@ static void on_request(struct flow_state *fs, const struct tl_exchange_packet *p
 }
 
 /* An interim answer is none; after an upgrade, and in a stream of events, turns mean nothing. */
-static void on_answer(struct flow_state *fs, const struct tl_exchange_packet *p)
+static void on_answer(const struct worker *w, struct flow_state *fs,
+		      const struct tl_exchange_packet *p)
 {
-	static const char *const stream[] = { "text/event-stream", "multipart/x-mixed-replace",
-					      NULL };
 	struct tl_cursor c = payload_of(p);
 	size_t bytes = tl_cursor__left(&c) < HEAD_MAX ? tl_cursor__left(&c) : HEAD_MAX;
 	const uint8_t *text = tl_cursor__take(&c, bytes);
@@ -403,7 +401,8 @@ static void on_answer(struct flow_state *fs, const struct tl_exchange_packet *p)
 
 	if (fs->protocol != APP_HTTP || bytes < 12 || memcmp(text, "HTTP/1.", 7))
 		return;
-	if (!memcmp(text + 8, " 101", 4) || holds(text, head_bytes(text, bytes), stream)) {
+	if (!memcmp(text + 8, " 101", 4) ||
+	    tl_word_list__is_in(&w->stream, text, head_bytes(text, bytes))) {
 		fs->exempt = 1;
 	} else if (!memcmp(text + 8, " 1", 2)) {
 		e->phase = TL_EXCHANGE_REQUEST;
@@ -452,10 +451,10 @@ static void on_tcp(struct step *s, const struct tl_exchange_packet *p)
 
 	switch (tl_exchange__packet(&fs->exchange, p, ended, s)) {
 	case TL_EXCHANGE_BEGINS:
-		on_request(fs, p);
+		on_request(s->w, fs, p);
 		break;
 	case TL_EXCHANGE_ANSWERS:
-		on_answer(fs, p);
+		on_answer(s->w, fs, p);
 		break;
 	default:
 		break;
@@ -472,6 +471,8 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 	struct worker *w = state;
 
 	w->out = *out;
+	tl_word_list__init(&w->push, push_words);
+	tl_word_list__init(&w->stream, stream_words);
 	return app_waits__create(WAITS, &w->waits);
 }
 

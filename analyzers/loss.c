@@ -9,7 +9,9 @@
  *	+-----------+      +-----------------------------+       +----------------------------+
  *
  * What a path counted is told each second of packet time: in full where something was lost, else
- * its segments alone, since the rate of a path is that of all its flows.
+ * its segments alone, since the rate of a path is that of all its flows. A flow counts its segments
+ * by itself, and hands them to its path in time to be told: with many flows, a path for each packet
+ * would be a look into memory for each packet.
  *
  * Not counted: what a receiver with a shut window has no room for (tcp.zero_window), SYNs
  * (connect.*), data to a server that has not said a word yet (its accept queue may be full), and
@@ -20,9 +22,10 @@
 
 #include "core/loss.h"
 
-#define ILL_MAX 4096u
-#define SETS	1024u /* of paths; a power of two */
-#define WAYS	4u
+#define ILL_MAX	     4096u
+#define SETS	     1024u /* of paths; a power of two */
+#define WAYS	     4u
+#define COUNTING_MAX 65536u /* flows with segments that their paths do not have yet */
 
 /* A direction of a flow in which something was lost. */
 struct trouble {
@@ -42,17 +45,35 @@ struct ill {
 };
 
 struct flow_state {
-	uint32_t path;	   /* index + 1 */
-	uint32_t path_use; /* of that place in the table, when it was this flow's path's */
-	uint32_t ill;	   /* index + 1 */
-	bool talked[2];	   /* by direction: more than a SYN was seen */
+	uint32_t path;	      /* index + 1 */
+	uint32_t path_use;    /* of that place in the table, when it was this flow's path's */
+	uint32_t ill;	      /* index + 1 */
+	bool talked[2];	      /* by direction: more than a SYN was seen */
+	uint32_t counting;    /* index + 1; 0: `segments` are 0 */
+	uint32_t segments[2]; /* with data, by direction, that the path does not have yet */
 };
 
+struct counting {
+	const struct tl_flow *flow; /* NULL: it ended */
+	struct flow_state *fs;
+};
+
+/* What is asked for at each look: one cache line. */
 struct path {
-	uint32_t use; /* grows when the place is given to another path; 0: free */
-	bool is_dirty, is_ill;
-	struct loss_path sum;
-	struct tl_subject subject;
+	uint8_t client[16], server[16];
+	uint16_t port;
+	uint8_t ip_version;
+	bool is_dirty;
+	bool has_more; /* its `more` is not all 0 */
+	bool is_ill;   /* something was lost */
+	uint32_t use;  /* grows when the place is given to another path; 0: free */
+	uint32_t segments[2];
+};
+
+/* Of a path on which something went wrong. */
+struct more {
+	struct tl_subject subject; /* of the first loss */
+	struct loss_path sum;	   /* without the segments */
 };
 
 struct worker {
@@ -63,7 +84,10 @@ struct worker {
 	uint32_t dirty;
 	struct loss_totals pack;
 	struct ill ill[ILL_MAX];
+	uint32_t counting_count;
 	struct path path[SETS * WAYS];
+	struct more more[SETS * WAYS]; /* of the path at the same place */
+	struct counting counting[COUNTING_MAX];
 };
 
 /* One packet on its way through. */
@@ -82,14 +106,14 @@ struct step {
 
 static void pack_send(struct worker *w, uint64_t now_ns)
 {
-	struct tl_observation o = {
-		.kind = LOSS_OBSERVED_TOTALS,
-		.ts_ns = now_ns,
-		.data_bytes = sizeof(w->pack),
-	};
+	struct tl_observation o;
 
 	if (!w->pack.count && !w->withheld)
 		return;
+	tl_observation__clear(&o);
+	o.kind = LOSS_OBSERVED_TOTALS;
+	o.ts_ns = now_ns;
+	o.data_bytes = sizeof(w->pack);
 	w->pack.withheld = w->withheld;
 	w->withheld = 0;
 	memcpy(o.data, &w->pack, sizeof(w->pack));
@@ -97,87 +121,153 @@ static void pack_send(struct worker *w, uint64_t now_ns)
 	memset(&w->pack, 0, sizeof(w->pack));
 }
 
+static struct tl_endpoint endpoint(uint8_t ip_version, const uint8_t ip[16], uint16_t port)
+{
+	struct tl_endpoint e = { .ip_version = ip_version, .port = port };
+
+	memcpy(e.ip, ip, sizeof(e.ip));
+	return e;
+}
+
 static void pack_add(struct worker *w, const struct path *p, uint64_t now_ns)
 {
 	uint32_t n = w->pack.count++;
 
-	w->pack.path[n].client = p->subject.client;
-	w->pack.path[n].client.port = 0;
-	w->pack.path[n].server = p->subject.server;
-	memcpy(w->pack.path[n].segments, p->sum.segments, sizeof(p->sum.segments));
+	w->pack.path[n].client = endpoint(p->ip_version, p->client, 0);
+	w->pack.path[n].server = endpoint(p->ip_version, p->server, p->port);
+	memcpy(w->pack.path[n].segments, p->segments, sizeof(p->segments));
 	if (w->pack.count == LOSS_TOTALS_MAX)
 		pack_send(w, now_ns);
 }
 
 static void tell(struct worker *w, struct path *p, uint64_t now_ns)
 {
-	struct tl_observation o = {
-		.kind = LOSS_OBSERVED_PATH,
-		.ts_ns = now_ns,
-		.subject = p->subject,
-		.data_bytes = sizeof(p->sum),
-	};
+	struct more *more = &w->more[p - w->path];
+	struct tl_observation o;
 
 	if (!p->is_dirty)
 		return;
 	if (p->is_ill) {
-		memcpy(o.data, &p->sum, sizeof(p->sum));
+		tl_observation__clear(&o);
+		o.kind = LOSS_OBSERVED_PATH;
+		o.ts_ns = now_ns;
+		o.subject = more->subject;
+		o.data_bytes = sizeof(more->sum);
+		memcpy(more->sum.segments, p->segments, sizeof(p->segments));
+		memcpy(o.data, &more->sum, sizeof(more->sum));
 		tl_analyzer_worker__emit(&w->out, &o);
 	} else {
 		pack_add(w, p, now_ns);
 	}
-	memset(&p->sum, 0, sizeof(p->sum));
-	p->is_dirty = false;
+	if (p->has_more)
+		memset(&more->sum, 0, sizeof(more->sum));
+	p->segments[0] = p->segments[1] = 0;
+	p->has_more = p->is_dirty = false;
 	w->dirty--;
 }
 
 /* --- paths ----------------------------------------------------------------------------------- */
 
-static bool is_path(const struct path *p, const struct tl_subject *subject)
+static bool same_ip(const uint8_t a[16], const uint8_t b[16])
 {
-	return p->use && p->subject.server.port == subject->server.port &&
-	       tl_endpoint__same_host(&p->subject.client, &subject->client) &&
-	       tl_endpoint__same_host(&p->subject.server, &subject->server);
+	uint64_t x[2], y[2];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
 }
 
 /* In a full set the quiet ones make room first. */
-static struct path *path_find(struct worker *w, const struct tl_subject *subject, uint64_t now_ns)
+static struct path *path_find(struct worker *w, const struct tl_flow *flow, uint64_t now_ns)
 {
-	uint64_t hash = tl_text__hash(subject->server.port, subject->client.ip, 16);
-	struct path *set, *p;
+	const uint8_t *client = flow->key.addr[flow->client & 1u];
+	const uint8_t *server = flow->key.addr[!(flow->client & 1u)];
+	uint16_t port = flow->key.port[!(flow->client & 1u)];
+	uint64_t hash = tl_text__hash(tl_text__hash(port, client, 16), server, 16);
+	struct path *set = &w->path[(hash & (SETS - 1)) * WAYS], *p = set;
 	uint32_t use;
 
-	hash = tl_text__hash(hash, subject->server.ip, 16);
-	set = p = &w->path[(hash & (SETS - 1)) * WAYS];
 	for (uint32_t i = 0; i < WAYS; i++) {
-		if (is_path(&set[i], subject))
+		if (set[i].use && set[i].port == port && same_ip(set[i].client, client) &&
+		    same_ip(set[i].server, server) && set[i].ip_version == flow->key.ip_version)
 			return &set[i];
 		if (!set[i].use || (p->use && p->is_dirty && !set[i].is_dirty))
 			p = &set[i];
 	}
 	tell(w, p, now_ns);
 	use = p->use + 1;
-	*p = (struct path){ .use = use ? use : 1, .subject = *subject };
+	*p = (struct path){ .use = use ? use : 1,
+			    .port = port,
+			    .ip_version = flow->key.ip_version };
+	memcpy(p->client, client, sizeof(p->client));
+	memcpy(p->server, server, sizeof(p->server));
 	return p;
 }
 
 /* The flow's path, marked as one to tell of. */
-static struct path *path_of(const struct step *s)
+static struct path *path_of(struct worker *w, struct flow_state *fs, const struct tl_flow *flow,
+			    uint64_t now_ns)
 {
-	struct worker *w = s->w;
-	struct flow_state *fs = s->fs;
 	struct path *p = fs->path ? &w->path[fs->path - 1] : NULL;
 
 	if (!p || p->use != fs->path_use) {
-		struct tl_subject subject = tl_subject__of_flow(s->flow, s->flow->client);
-
-		p = path_find(w, &subject, s->now_ns);
+		p = path_find(w, flow, now_ns);
 		fs->path = (uint32_t)(p - w->path) + 1;
 		fs->path_use = p->use;
 	}
 	w->dirty += !p->is_dirty;
 	p->is_dirty = true;
 	return p;
+}
+
+/* What else than segments its path counts. */
+static struct loss_path *sum_of(const struct step *s)
+{
+	struct path *p = path_of(s->w, s->fs, s->flow, s->now_ns);
+
+	p->has_more = true;
+	return &s->w->more[p - s->w->path].sum;
+}
+
+/* --- segments -------------------------------------------------------------------------------- */
+
+static void hand_over(struct worker *w, struct flow_state *fs, const struct tl_flow *flow,
+		      uint64_t now_ns)
+{
+	struct path *p = path_of(w, fs, flow, now_ns);
+
+	p->segments[LOSS_UP] += fs->segments[LOSS_UP];
+	p->segments[LOSS_DOWN] += fs->segments[LOSS_DOWN];
+	fs->segments[LOSS_UP] = fs->segments[LOSS_DOWN] = 0;
+	fs->counting = 0;
+}
+
+static void hand_over_all(struct worker *w, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < w->counting_count; i++) {
+		const struct counting *ahead = &w->counting[i + 8];
+
+		if (i + 8 < w->counting_count && ahead->flow) {
+			__builtin_prefetch(ahead->flow);
+			__builtin_prefetch(ahead->fs, 1);
+		}
+		if (w->counting[i].flow)
+			hand_over(w, w->counting[i].fs, w->counting[i].flow, now_ns);
+	}
+	w->counting_count = 0;
+}
+
+static void count_segment(const struct step *s)
+{
+	struct worker *w = s->w;
+
+	s->fs->segments[s->direction]++;
+	if (s->fs->counting)
+		return;
+	if (w->counting_count == COUNTING_MAX)
+		hand_over_all(w, s->now_ns);
+	w->counting[w->counting_count++] = (struct counting){ s->flow, s->fs };
+	s->fs->counting = w->counting_count;
 }
 
 /* --- losses ---------------------------------------------------------------------------------- */
@@ -257,14 +347,14 @@ static void count_trigger(const struct step *s, struct trouble *t, struct loss_c
 static void on_loss(const struct step *s, uint8_t place)
 {
 	struct ill *ill = ill_of(s->w, s->fs);
-	struct path *p = path_of(s);
-	struct loss_count *c = &p->sum.count[s->direction][place];
+	struct loss_count *c = &sum_of(s)->count[s->direction][place];
+	struct path *p = &s->w->path[s->fs->path - 1];
 	struct trouble *t;
 
 	if (!ill)
 		return;
 	if (!p->is_ill)
-		p->subject = tl_subject__of_flow(s->flow, s->flow->client);
+		s->w->more[p - s->w->path].subject = tl_subject__of_flow(s->flow, s->flow->client);
 	p->is_ill = true;
 	t = &ill->direction[s->direction];
 	c->lost++;
@@ -292,7 +382,7 @@ static void on_spurious(const struct step *s)
 
 	if (!ill)
 		return;
-	path_of(s)->sum.spurious[s->direction]++;
+	sum_of(s)->spurious[s->direction]++;
 	if (ill->direction[s->direction].dsacks_due < UINT8_MAX)
 		ill->direction[s->direction].dsacks_due++;
 }
@@ -302,16 +392,16 @@ static void take_back(const struct step *s, uint32_t count)
 {
 	uint8_t direction = !s->direction;
 	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[direction];
-	struct path *p;
+	struct loss_path *sum;
 
 	if (count > t->after)
 		count = t->after;
 	if (!count)
 		return;
 	t->after -= (uint16_t)count;
-	p = path_of(s);
-	p->sum.count[direction][LOSS_AFTER].lost -= (int32_t)count;
-	p->sum.spurious[direction] += count;
+	sum = sum_of(s);
+	sum->count[direction][LOSS_AFTER].lost -= (int32_t)count;
+	sum->spurious[direction] += count;
 }
 
 /* RFC 2883: a segment came twice. */
@@ -336,7 +426,7 @@ static void end_wait(const struct step *s, uint8_t direction, uint64_t until_ns,
 	if (!t->since_ns)
 		return;
 	t->since_ns = 0;
-	c = &path_of(s)->sum.count[direction][t->place];
+	c = &sum_of(s)->count[direction][t->place];
 	longest = goes_on ? &c->hung_ms : &c->stuck_ms;
 	if (ms > *longest)
 		*longest = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
@@ -352,7 +442,7 @@ static void on_tcp(const struct step *s)
 		return;
 	fs->talked[s->direction] = true;
 	if (s->layers->payload_bytes)
-		path_of(s)->sum.segments[s->direction]++;
+		count_segment(s);
 	if (fs->ill && s->segment->acked_bytes)
 		end_wait(s, !s->direction, s->now_ns, true);
 	if (fs->ill && s->segment->dsack_bytes)
@@ -373,7 +463,7 @@ static void on_tcp(const struct step *s)
 		on_spurious(s);
 		break;
 	case TL_VERDICT_REORDERED:
-		path_of(s)->sum.reordered[s->direction]++;
+		sum_of(s)->reordered[s->direction]++;
 		break;
 	default:
 		break;
@@ -413,6 +503,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 
 static void tell_all(struct worker *w, uint64_t now_ns)
 {
+	hand_over_all(w, now_ns);
 	for (uint32_t i = 0; i < SETS * WAYS && w->dirty; i++)
 		tell(w, &w->path[i], now_ns);
 	pack_send(w, now_ns);
@@ -435,6 +526,10 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 	struct step s = { .w = w, .fs = fs, .flow = flow, .now_ns = flow->last_ns };
 
 	(void)end;
+	if (fs->counting) {
+		w->counting[fs->counting - 1].flow = NULL;
+		hand_over(w, fs, flow, s.now_ns);
+	}
 	if (!fs->ill)
 		return;
 	for (uint8_t direction = 0; direction < 2; direction++)

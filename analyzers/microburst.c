@@ -70,7 +70,8 @@ _Static_assert(sizeof(struct losses) <= TL_OBSERVATION_BYTES, "fits in one obser
 struct worker {
 	struct tl_analyzer_worker out;
 	uint64_t second, last_ns;
-	uint32_t slot; /* that `now` is of */
+	uint64_t second_ns, slot_ns; /* when they began */
+	uint32_t slot;		     /* that `now` is of */
 	struct peak now, top;
 	struct losses losses;
 	uint32_t used; /* slots up to here have bytes */
@@ -89,12 +90,12 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 
 static void emit(struct worker *w, uint16_t kind, const void *data, size_t bytes)
 {
-	struct tl_observation o = {
-		.kind = kind,
-		.ts_ns = w->last_ns,
-		.data_bytes = (uint16_t)bytes,
-	};
+	struct tl_observation o;
 
+	tl_observation__clear(&o);
+	o.kind = kind;
+	o.ts_ns = w->last_ns;
+	o.data_bytes = (uint16_t)bytes;
 	memcpy(o.data, data, bytes);
 	tl_analyzer_worker__emit(&w->out, &o);
 }
@@ -142,13 +143,22 @@ static struct tl_endpoint address_of(const struct tl_layers *l, const uint8_t *i
 	return e;
 }
 
+static bool is_sender(const struct peak *p, const struct tl_layers *l)
+{
+	uint64_t x[2] = { 0 }, y[2];
+
+	memcpy(y, p->sender.ip, sizeof(y));
+	if (l->ip_version == 6)
+		memcpy(x, l->src, 16);
+	else
+		memcpy(x, l->src, 4);
+	return p->sender.ip_version == l->ip_version && !((x[0] ^ y[0]) | (x[1] ^ y[1]));
+}
+
 /* Boyer and Moore's majority vote, weighted. */
 static void vote(struct peak *p, const struct tl_layers *l, uint32_t bytes)
 {
-	bool same = p->sender.ip_version == l->ip_version &&
-		    !memcmp(p->sender.ip, l->src, l->ip_version == 6 ? 16 : 4);
-
-	if (same) {
+	if (is_sender(p, l)) {
 		p->lead += bytes;
 	} else if (p->lead >= bytes) {
 		p->lead -= bytes;
@@ -159,20 +169,27 @@ static void vote(struct peak *p, const struct tl_layers *l, uint32_t bytes)
 	}
 }
 
+static void begin_slot(struct worker *w, uint32_t slot)
+{
+	end_slot(w);
+	w->slot = slot;
+	w->slot_ns = w->second_ns + slot * TL_NS_PER_MS;
+}
+
 static void count_packet(struct worker *w, const struct tl_packet *p, const struct tl_layers *l)
 {
-	uint32_t slot = (uint32_t)(p->ts_ns % TL_NS_PER_SEC / TL_NS_PER_MS);
+	uint32_t slot = w->slot;
 
+	if (p->ts_ns - w->slot_ns >= TL_NS_PER_MS)
+		slot = (uint32_t)(p->ts_ns % TL_NS_PER_SEC / TL_NS_PER_MS);
 	/* An older packet (two rings) is counted where it belongs, and proves nothing. */
 	w->bytes[slot] += p->wirelen;
 	if (slot >= w->used)
 		w->used = slot + 1;
 	if (slot < w->slot)
 		return;
-	if (slot > w->slot) {
-		end_slot(w);
-		w->slot = slot;
-	}
+	if (slot > w->slot)
+		begin_slot(w, slot);
 	if (!w->now.packets++) {
 		w->now.slot = slot;
 		w->now.first_frame = p->frame;
@@ -200,19 +217,20 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct worker *w = state;
 
-	(void)flow_offset;
 	uint64_t left = b->wanted;
 
+	(void)flow_offset;
 	while (left) {
 		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_packet *p = &b->batch->packet[i];
 		const struct tl_segment *s = &b->segment[i];
 
-		if (p->ts_ns / TL_NS_PER_SEC < w->second)
+		if (p->ts_ns < w->second_ns)
 			continue;
-		if (p->ts_ns / TL_NS_PER_SEC > w->second) {
+		if (p->ts_ns - w->second_ns >= TL_NS_PER_SEC) {
 			end_second(w);
 			w->second = p->ts_ns / TL_NS_PER_SEC;
+			w->second_ns = w->slot_ns = w->second * TL_NS_PER_SEC;
 			w->slot = 0;
 		}
 		if (p->ts_ns > w->last_ns)

@@ -57,9 +57,17 @@ struct report {
 
 _Static_assert(sizeof(struct report) <= TL_OBSERVATION_BYTES, "fits in one observation");
 
+/* Where the senders of a flow were found last: most packets need no search. */
+struct flow_state {
+	uint8_t place[2]; /* by side */
+};
+
+_Static_assert(WORKER_SETS *TL_HOSTS_WAYS <= 256, "a place fits in a byte");
+
 struct worker {
 	struct tl_analyzer_worker out;
 	uint64_t second;
+	uint64_t next_ns; /* when the next one begins */
 	uint64_t bytes, packets;
 	uint64_t first_ns, last_ns;
 	struct tl_host host[WORKER_SETS * TL_HOSTS_WAYS];
@@ -77,12 +85,12 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 
 static void send_report(struct worker *w, struct report *r)
 {
-	struct tl_observation o = {
-		.kind = OBSERVED_HOSTS,
-		.ts_ns = w->last_ns,
-		.data_bytes = sizeof(*r),
-	};
+	struct tl_observation o;
 
+	tl_observation__clear(&o);
+	o.kind = OBSERVED_HOSTS;
+	o.ts_ns = w->last_ns;
+	o.data_bytes = sizeof(*r);
 	memcpy(o.data, r, sizeof(*r));
 	tl_analyzer_worker__emit(&w->out, &o);
 	r->bytes = r->packets = 0;
@@ -146,12 +154,27 @@ static void count_connection(struct tl_host *host, const struct tl_packet *p,
 	}
 }
 
-static void count_packet(struct worker *w, const struct tl_packet *p, const struct tl_layers *l,
+/* The sender's; `place` may be NULL. */
+static struct tl_host *host_of(struct worker *w, const struct tl_layers *l, uint8_t *place)
+{
+	struct tl_endpoint source = { .ip_version = l->ip_version };
+	struct tl_host *host;
+
+	if (l->ip_version == 6)
+		memcpy(source.ip, l->src, 16);
+	else
+		memcpy(source.ip, l->src, 4);
+	if (place && tl_endpoint__same_host(&w->host[*place].address, &source))
+		return &w->host[*place];
+	host = tl_hosts__get(w->host, WORKER_SETS, &source);
+	if (place)
+		*place = (uint8_t)(host - w->host);
+	return host;
+}
+
+static void count_packet(struct tl_host *host, const struct tl_packet *p, const struct tl_layers *l,
 			 uint8_t verdict)
 {
-	struct tl_endpoint source = address_of(l, l->src, 0);
-	struct tl_host *host = tl_hosts__get(w->host, WORKER_SETS, &source);
-
 	if (!host->packets++) {
 		host->first_frame = p->frame;
 		host->first_ns = p->ts_ns;
@@ -168,7 +191,6 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct worker *w = state;
 
-	(void)flow_offset;
 	uint64_t left = b->wanted;
 
 	while (left) {
@@ -176,9 +198,12 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		const struct tl_packet *p = &b->batch->packet[i];
 		const struct tl_layers *l = &b->batch->layers[i];
 
-		if (p->ts_ns / SECOND_NS > w->second) {
+		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+
+		if (p->ts_ns >= w->next_ns) {
 			end_second(w);
 			w->second = p->ts_ns / SECOND_NS;
+			w->next_ns = (w->second + 1) * SECOND_NS;
 		}
 		if (!w->first_ns)
 			w->first_ns = p->ts_ns;
@@ -187,7 +212,9 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		w->bytes += p->wirelen;
 		w->packets++;
 		if (l->ip_version && l->src && l->dst)
-			count_packet(w, p, l, b->segment[i].verdict);
+			count_packet(
+				host_of(w, l, fs ? &fs->place[b->batch->lookup[i].ret_side] : NULL),
+				p, l, b->segment[i].verdict);
 	}
 }
 
@@ -496,6 +523,7 @@ static void judge_finish(void *state, uint64_t now_ns, const struct tl_run_total
 const struct tl_analyzer tl_analyzer_talkers = {
 	.name = "talkers",
 	.wants = TL_WANTS_NO_COPY,
+	.flow_bytes = sizeof(struct flow_state),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,
 	.batch = batch,

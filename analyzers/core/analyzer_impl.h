@@ -7,6 +7,8 @@
 #ifndef TAPLINE_ANALYZERS_ANALYZER_IMPL_H
 #define TAPLINE_ANALYZERS_ANALYZER_IMPL_H
 
+#include <string.h>
+
 #include "core/findings.h"
 #include "core/segment.h"
 #include "tapline/analyzer.h"
@@ -18,6 +20,12 @@ struct tl_analyzer_worker {
 	tl_emit_fn *emit;
 	void *emit_ctx;
 };
+
+/* All but its data is 0 then: that is written by whoever sends it, as much as there is. */
+static inline void tl_observation__clear(struct tl_observation *observation)
+{
+	memset(observation, 0, offsetof(struct tl_observation, data));
+}
 
 /* Signs the observation and sends it; false when the ring is full (the engine counts it). */
 static inline bool tl_analyzer_worker__emit(const struct tl_analyzer_worker *worker,

@@ -35,7 +35,7 @@ struct tl_host {
 static inline struct tl_host *tl_hosts__get(struct tl_host *hosts, uint32_t set_count,
 					    const struct tl_endpoint *address)
 {
-	uint64_t hash = tl_text__hash(address->ip_version, address->ip, sizeof(address->ip));
+	uint64_t hash = tl_text__hash(address->ip_version, address->ip, 16);
 	struct tl_host *set = &hosts[(hash & (set_count - 1)) * TL_HOSTS_WAYS];
 	struct tl_host *lightest = set;
 

@@ -49,29 +49,6 @@ const char *tl_text__plural(uint64_t n)
 	return n == 1 ? "" : "s";
 }
 
-/* One step of a 64x64→128 multiply-and-fold hash: eight bytes a multiplication. */
-static inline uint64_t hash_word(uint64_t h, uint64_t word)
-{
-	__uint128_t product = (__uint128_t)(h ^ word) * 0x9e3779b97f4a7c15u;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64) ^ 0xd6e8feb86659fd93u;
-}
-
-uint64_t tl_text__hash(uint64_t seed, const void *data, size_t bytes)
-{
-	const unsigned char *p = data;
-	uint64_t h = hash_word(seed, bytes);
-	uint64_t word;
-
-	for (; bytes >= sizeof(word); bytes -= sizeof(word), p += sizeof(word)) {
-		memcpy(&word, p, sizeof(word));
-		h = hash_word(h, word);
-	}
-	for (word = 0; bytes; bytes--)
-		word = word << 8 | p[bytes - 1];
-	return hash_word(h, word);
-}
-
 void tl_endpoint__key(const struct tl_endpoint *endpoint, uint8_t ret_key[TL_ENDPOINT_KEY])
 {
 	ret_key[0] = endpoint->ip_version;

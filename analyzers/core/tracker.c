@@ -262,6 +262,24 @@ static void check_sum(struct tl_tracker *tracker, const struct tl_batch *batch, 
 
 /* --- all of it ------------------------------------------------------------------------------ */
 
+/* Whose address it is was seen sending; once a tick and direction of a flow is enough. */
+static void tell_sender(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+			const struct tl_look *look)
+{
+	const struct tl_layers *l = &batch->layers[i];
+	struct tl_report_host host = {
+		.ip = l->src,
+		.ip_version = l->ip_version,
+		.only_syn = l->proto == 6 && l->tcp_flags == TL_TCP_SYN,
+	};
+	uint8_t *round = look->flow ? &look->flow->host_round[batch->lookup[i].ret_side] : NULL;
+
+	if (!l->src || !l->ip_version || (round && *round == tracker->report.round))
+		return;
+	if (tl_report__host(&tracker->report, &host, batch->packet[i].ts_ns) && round)
+		*round = tracker->report.round;
+}
+
 static void classify_one(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
 			 struct tl_look *look)
 {
@@ -275,15 +293,8 @@ static void classify_one(struct tl_tracker *tracker, const struct tl_batch *batc
 		return;
 	}
 	check_sum(tracker, batch, i, look);
-	if (l->src && l->ip_version && look->segment->verdict != TL_VERDICT_DAMAGED) {
-		struct tl_report_host host = {
-			.ip = l->src,
-			.ip_version = l->ip_version,
-			.only_syn = l->proto == 6 && l->tcp_flags == TL_TCP_SYN,
-		};
-
-		tl_report__host(&tracker->report, &host, packet->ts_ns);
-	}
+	if (look->segment->verdict != TL_VERDICT_DAMAGED)
+		tell_sender(tracker, batch, i, look);
 	if (look->flow)
 		take_tcp(tracker, batch, i, look);
 	else if (!batch->lookup[i].ret_flow || l->proto == 6 || l->flags & TL_LAYERS_FRAGMENT_LATER)

@@ -37,28 +37,33 @@ void tl_copies__fini(struct tl_copies *copies)
 	copies->bucket = NULL;
 }
 
-/* One step of a 64x64→128 multiply-and-fold hash. */
-static inline uint64_t mix(uint64_t h, uint64_t v)
+/* Two words, one multiplication; what they are multiplied by is secret, so that none cancels out.
+ */
+static inline uint64_t mix(uint64_t h, uint64_t a, uint64_t b)
 {
-	__uint128_t product = (__uint128_t)(h ^ v) * 0x9e3779b97f4a7c15u;
+	__uint128_t product = (__uint128_t)(h ^ a) * (b ^ (h >> 32) ^ 0x9e3779b97f4a7c15u);
 
-	return (uint64_t)product ^ (uint64_t)(product >> 64) ^ 0xd6e8feb86659fd93u;
+	return (uint64_t)product ^ (uint64_t)(product >> 64) ^ a;
 }
 
-static uint64_t mix_bytes(uint64_t h, struct tl_cursor c)
+/* The bytes, of which there are enough for no word to reach out. */
+static uint64_t mix_bytes(uint64_t h, const uint8_t *p, size_t bytes)
 {
-	const uint8_t *p;
-	uint64_t v;
+	uint64_t a, b;
 
-	while ((p = tl_cursor__peek(&c, 8))) {
-		memcpy(&v, p, 8);
-		h = mix(h, v);
-		tl_cursor__skip(&c, 8);
+	for (; bytes > 16; bytes -= 16, p += 16) {
+		memcpy(&a, p, 8);
+		memcpy(&b, p + 8, 8);
+		h = mix(h, a, b);
 	}
-	v = tl_cursor__left(&c);
-	while (tl_cursor__left(&c))
-		v = v << 8 | tl_cursor__u8(&c);
-	return mix(h, v);
+	if (bytes >= 8) {
+		memcpy(&a, p, 8);
+		memcpy(&b, p + bytes - 8, 8);
+		return mix(h, a, b);
+	}
+	for (a = 0; bytes; bytes--)
+		a = a << 8 | p[bytes - 1];
+	return mix(h, a, 0);
 }
 
 /* The first bytes from `offset` on, and the last of the packet's `bytes` there. */
@@ -66,38 +71,41 @@ static uint64_t mix_sample(uint64_t h, const struct tl_packet *packet, uint32_t 
 			   uint32_t bytes)
 {
 	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
-	struct tl_cursor tail;
+	size_t left;
+	const uint8_t *p;
 
 	tl_cursor__skip(&c, offset);
 	tl_cursor__limit(&c, bytes);
-	tail = c;
-	tl_cursor__limit(&c, HEAD_BYTES);
-	h = mix_bytes(h, c);
-	if (tl_cursor__left(&tail) <= HEAD_BYTES)
-		return h;
-	tl_cursor__skip(&tail, tl_cursor__left(&tail) - TAIL_BYTES);
-	return mix_bytes(h, tail);
+	left = tl_cursor__left(&c);
+	p = tl_cursor__take(&c, left);
+	if (!p || left <= HEAD_BYTES)
+		return mix_bytes(h, p, p ? left : 0);
+	h = mix_bytes(h, p, HEAD_BYTES);
+	return mix_bytes(h, p + left - TAIL_BYTES, TAIL_BYTES);
 }
 
 static uint64_t mix_transport(uint64_t h, const struct tl_packet *packet, const struct tl_layers *l)
 {
 	uint32_t l3_end = l->payload_offset + l->payload_bytes;
+	uint64_t ports = (uint64_t)l->src_port << 48 | (uint64_t)l->dst_port << 32 |
+			 (uint32_t)l->l4_checksum << 16 | l->window;
 
 	if (!l->l4_offset)
 		return mix_sample(h, packet, l->payload_offset, l->payload_bytes);
 	if (l->proto != 6 && l->proto != 17) /* ICMP and others: headers too */
 		return mix_sample(h, packet, l->l4_offset,
 				  l3_end > l->l4_offset ? l3_end - l->l4_offset : 0);
-	h = mix(h, (uint64_t)l->src_port << 48 | (uint64_t)l->dst_port << 32 |
-			   (uint32_t)l->l4_checksum << 16 | l->window);
 	if (l->proto == 6) {
-		h = mix(h, (uint64_t)l->seq << 32 | l->ack);
-		h = mix(h, (uint64_t)l->tcp_flags << 32 |
-				   (l->flags & TL_LAYERS_TCP_TS ? l->tsval : 0));
+		h = mix(h, ports, (uint64_t)l->seq << 32 | l->ack);
+		h = mix(h,
+			(uint64_t)l->tcp_flags << 32 | (l->flags & TL_LAYERS_TCP_TS ? l->tsval : 0),
+			l->sack_count);
 		for (uint32_t i = 0; i < l->sack_count; i++)
-			h = mix(h, (uint64_t)l->sack[i].left << 32 | l->sack[i].right);
+			h = mix(h, l->sack[i].left, l->sack[i].right);
+	} else {
+		h = mix(h, ports, 0);
 	}
-	return mix_sample(h, packet, l->payload_offset, l->payload_bytes);
+	return l->payload_bytes ? mix_sample(h, packet, l->payload_offset, l->payload_bytes) : h;
 }
 
 /* What a second look at the same packet may have changed. Never 0. */
@@ -106,17 +114,30 @@ static uint32_t path_of(const struct tl_packet *packet, const struct tl_layers *
 	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
 	uint64_t h =
 		(uint64_t)packet->interface << 32 | (uint32_t)l->tunnel.type << 8 | l->vlan_count;
+	const uint8_t *macs = NULL;
 
 	for (uint32_t i = 0; i < l->vlan_count && i < TL_VLAN_MAX; i++)
 		h = h * 4099 + (l->vlan[i] & 0xfffu);
-	h = mix(h, l->tunnel.id);
+	h = mix(h, (uint64_t)l->tunnel.id << 32 | l->ttl, 0);
 	if (packet->linktype == TL_LINKTYPE_ETHERNET && l->l3_offset > l->l2_offset + 13) {
 		tl_cursor__skip(&c, l->l2_offset);
-		tl_cursor__limit(&c, 12);
-		h = mix_bytes(h, c);
+		macs = tl_cursor__take(&c, 12);
 	}
-	h = mix(h, l->ttl);
+	if (macs)
+		h = mix_bytes(h, macs, 12);
 	return (uint32_t)(h >> 32) | 1;
+}
+
+/* Addresses, as many bytes as the version has. */
+static inline uint64_t mix_addresses(uint64_t h, const struct tl_layers *l)
+{
+	uint32_t src, dst;
+
+	if (l->ip_version != 4)
+		return mix_bytes(mix_bytes(h, l->src, 16), l->dst, 16);
+	memcpy(&src, l->src, 4);
+	memcpy(&dst, l->dst, 4);
+	return mix(h, src, dst);
 }
 
 /* ARP and the like: all behind the MACs and tags, without the padding that a tag takes up. */
@@ -138,16 +159,15 @@ static bool key_of_other(const struct tl_copies *copies, const struct tl_packet 
 bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
 		    const struct tl_layers *layers, struct tl_print_key *ret_key)
 {
-	size_t address_bytes = layers->ip_version == 4 ? 4 : 16;
 	uint64_t h = copies->seed;
 
 	if (!layers->ip_version || !layers->src || !layers->dst)
 		return key_of_other(copies, packet, layers, ret_key);
-	h = mix_bytes(h, tl_cursor__init(layers->src, address_bytes));
-	h = mix_bytes(h, tl_cursor__init(layers->dst, address_bytes));
-	h = mix(h, (uint64_t)layers->ip_id << 32 | (uint32_t)layers->proto << 16 |
-			   (layers->fragment_offset >> 3 & 0xffffu));
-	h = mix(h, layers->payload_bytes);
+	h = mix_addresses(h, layers);
+	h = mix(h,
+		(uint64_t)layers->ip_id << 32 | (uint32_t)layers->proto << 16 |
+			(layers->fragment_offset >> 3 & 0xffffu),
+		layers->payload_bytes);
 	ret_key->hash = mix_transport(h, packet, layers);
 	ret_key->path = path_of(packet, layers);
 	/* A SYN is sent again after a second (RFC 6298, section 2.1), as is what asks for a

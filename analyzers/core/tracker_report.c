@@ -9,6 +9,7 @@ void tl_report__init(struct tl_report *report, const struct tl_analysis_worker_o
 	report->emit = opts->emit;
 	report->emit_ctx = opts->emit_ctx;
 	report->worker = opts->worker;
+	report->round = 1;
 }
 
 static bool emit(const struct tl_report *report, uint16_t kind, const void *data, uint64_t now_ns)
@@ -30,13 +31,20 @@ static bool emit(const struct tl_report *report, uint16_t kind, const void *data
 	return report->emit(report->emit_ctx, &observation);
 }
 
+static void next_round(struct tl_report *report)
+{
+	report->round = report->round < UINT8_MAX ? report->round + 1 : 1;
+}
+
 static void flush_hosts(struct tl_report *report, uint64_t now_ns)
 {
 	if (!report->hosts.count)
 		return;
 	/* Refused: forget that they were told, so that their next packet tells them again. */
-	if (!emit(report, TL_CORE_HOSTS, &report->hosts, now_ns))
+	if (!emit(report, TL_CORE_HOSTS, &report->hosts, now_ns)) {
 		memset(report->cache, 0, sizeof(report->cache));
+		next_round(report);
+	}
 	memset(&report->hosts, 0, sizeof(report->hosts));
 }
 
@@ -55,22 +63,23 @@ static uint64_t hash_of(const struct tl_report_host *host)
 	return (a ^ a >> 29) | 1;
 }
 
-void tl_report__host(struct tl_report *report, const struct tl_report_host *host, uint64_t ts_ns)
+bool tl_report__host(struct tl_report *report, const struct tl_report_host *host, uint64_t ts_ns)
 {
 	uint64_t hash = hash_of(host);
 	uint64_t *cached = &report->cache[hash >> 40 & (TL_REPORT_CACHE - 1)];
 	uint32_t i = report->hosts.count;
 
 	if (*cached == hash)
-		return;
+		return true;
 	if (host->only_syn && report->syn_hosts++ >= TL_REPORT_SYN_BUDGET)
-		return;
+		return false;
 	*cached = hash;
 	report->hosts.ip_version[i] = host->ip_version;
 	memcpy(report->hosts.ip[i], host->ip, host->ip_version == 4 ? 4 : 16);
 	report->hosts.count = i + 1;
 	if (report->hosts.count == TL_CORE_HOSTS_MAX)
 		flush_hosts(report, ts_ns);
+	return *cached == hash;
 }
 
 void tl_report__missed(struct tl_report *report, const struct tl_core_missed *missed)
@@ -93,6 +102,7 @@ void tl_report__flush(struct tl_report *report, const struct tl_tracker_totals *
 	flush_hosts(report, now_ns);
 	flush_missed(report, now_ns);
 	report->syn_hosts = 0;
+	next_round(report);
 	if (!memcmp(&report->told, totals, sizeof(*totals)))
 		return;
 	if (emit(report, TL_CORE_TOTALS, totals, now_ns))

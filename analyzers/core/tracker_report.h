@@ -19,6 +19,7 @@ struct tl_report {
 	tl_emit_fn *emit;
 	void *emit_ctx;
 	uint16_t worker;
+	uint8_t round;	    /* grows with each tick; never 0 */
 	uint32_t syn_hosts; /* since the last tick */
 	struct tl_core_hosts hosts;
 	struct tl_core_missed_list missed; /* not handed on yet */
@@ -34,7 +35,8 @@ struct tl_report_host {
 	uint8_t ip_version;
 	bool only_syn;
 };
-void tl_report__host(struct tl_report *report, const struct tl_report_host *host, uint64_t ts_ns);
+/* True when it is told, so that nothing need be asked of it again in this round. */
+bool tl_report__host(struct tl_report *report, const struct tl_report_host *host, uint64_t ts_ns);
 
 /* Proof that the capture missed bytes; the first few are handed on. */
 void tl_report__missed(struct tl_report *report, const struct tl_core_missed *missed);

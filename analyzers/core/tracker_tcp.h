@@ -95,7 +95,8 @@ enum tl_tracked_flag {
 struct tl_tracked {
 	struct tl_direction dir[2]; /* by side */
 	uint64_t first_ns;
-	uint32_t flags; /* enum tl_tracked_flag */
+	uint32_t flags;	       /* enum tl_tracked_flag */
+	uint8_t host_round[2]; /* by side: of tl_report, in which its address was looked up */
 };
 
 _Static_assert(sizeof(struct tl_tracked) <= 576, "state of a flow stays compact");
