@@ -462,6 +462,9 @@ static void judge_close(void *state, uint64_t now_ns, const struct tl_run_totals
 		.dropped_writer = totals->dropped_writer,
 		.dropped = totals->source.dropped,
 	};
+	/* A file's capture tells of its own losses. */
+	q.dropped.nic += totals->source.recorded.nic;
+	q.dropped.kernel += totals->source.recorded.kernel;
 	say_what_cannot_be_judged(&q, c);
 	if (j->judge->sink.quality)
 		j->judge->sink.quality(j->judge->sink.ctx, &q);

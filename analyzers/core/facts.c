@@ -150,7 +150,8 @@ void tl_facts__observe(struct tl_judge_facts *facts, const struct tl_observation
 
 void tl_facts__set_totals(struct tl_judge_facts *facts, const struct tl_run_totals *totals)
 {
-	facts->capture_drops = tl_drops__total(&totals->source.dropped) + totals->dropped_writer;
+	facts->capture_drops = tl_drops__total(&totals->source.dropped) +
+			       tl_drops__total(&totals->source.recorded) + totals->dropped_writer;
 }
 
 bool tl_facts__host_sends(const struct tl_judge_facts *facts, const struct tl_endpoint *host)

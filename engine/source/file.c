@@ -353,6 +353,8 @@ static int file_stats(struct tl_source *source, struct tl_source_stats *ret_stat
 		.captured = tl_load_relaxed(&f->stats.captured),
 		.received_bytes = tl_load_relaxed(&f->stats.received_bytes),
 		.captured_bytes = tl_load_relaxed(&f->stats.captured_bytes),
+		.recorded.nic = tl_load_relaxed(&f->stats.recorded.nic),
+		.recorded.kernel = tl_load_relaxed(&f->stats.recorded.kernel),
 		.end_ns = tl_load_relaxed(&f->stats.end_ns),
 	};
 	return 0;

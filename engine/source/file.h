@@ -76,7 +76,8 @@ struct file_source {
 	uint32_t local_room;
 
 	struct tl_interface table[TL_INTERFACES_MAX];
-	uint32_t table_count; /* atomic: grows after the entry was written */
+	struct tl_drops recorded[TL_INTERFACES_MAX]; /* as its newest statistics say */
+	uint32_t table_count;			     /* atomic: grows after the entry was written */
 
 	char words[192];
 	struct tl_error error; /* of the first file that had one */

@@ -16,6 +16,7 @@
 
 #define MAGIC_NATIVE  0x1a2b3c4du
 #define MAGIC_SWAPPED 0x4d3c2b1au
+#define DROPS_MAX     (1ull << 48)
 
 enum block_type {
 	BLOCK_SECTION = 0x0a0d0d0a,
@@ -39,6 +40,8 @@ enum option_code {
 	OPTION_IF_NAME = 2,
 	OPTION_PACKET_FLAGS = 2,
 	OPTION_ISB_ENDTIME = 3,
+	OPTION_ISB_IFDROP = 5,
+	OPTION_ISB_OSDROP = 7,
 	OPTION_IF_DESCRIPTION = 3,
 	OPTION_PACKET_DROPCOUNT = 4,
 	OPTION_IF_MAC = 6,
@@ -400,7 +403,39 @@ static int whole_block(struct file_source *f, uint32_t type, uint32_t bytes)
 	return 0;
 }
 
-/* An Interface Statistics Block: isb_endtime says until when nothing more came. */
+/* Statistics count from the start of a capture, in each of its files: the most is the sum. */
+static void note_drops(uint64_t *of_interface, uint64_t *sum, uint64_t drops)
+{
+	/* Some writers say "unknown" by all ones. */
+	if (drops > DROPS_MAX || drops <= *of_interface)
+		return;
+	tl_counter_add(sum, drops - *of_interface);
+	*of_interface = drops;
+}
+
+static void statistics_option(struct file_source *f, uint32_t id, const struct option *option)
+{
+	struct tl_drops *recorded = &f->recorded[f->locals[id].index];
+	uint64_t end_ns;
+
+	if (option->bytes != 8)
+		return;
+	if (option->code == OPTION_ISB_IFDROP)
+		note_drops(&recorded->nic, &f->stats.recorded.nic, load64(f, option->value));
+	if (option->code == OPTION_ISB_OSDROP)
+		note_drops(&recorded->kernel, &f->stats.recorded.kernel, load64(f, option->value));
+	if (option->code != OPTION_ISB_ENDTIME)
+		return;
+	end_ns = to_ns(&f->locals[id], (uint64_t)file_load32(f, option->value) << 32 |
+					       file_load32(f, option->value + 4));
+	if (end_ns > tl_load_relaxed(&f->stats.end_ns))
+		tl_store_relaxed(&f->stats.end_ns, end_ns);
+}
+
+/*
+ * An Interface Statistics Block: isb_endtime says until when nothing more came, isb_ifdrop and
+ * isb_osdrop how much is not here.
+ */
 static void statistics_block(struct file_source *f, const uint8_t *p, uint32_t bytes)
 {
 	struct tl_cursor c = tl_cursor__init(p, bytes - 4);
@@ -410,16 +445,8 @@ static void statistics_block(struct file_source *f, const uint8_t *p, uint32_t b
 	if (bytes < 24 || (id = file_load32(f, p + 8)) >= f->local_count)
 		return;
 	tl_cursor__skip(&c, 20);
-	while (next_option(f, &c, &option)) {
-		uint64_t end_ns;
-
-		if (option.code != OPTION_ISB_ENDTIME || option.bytes != 8)
-			continue;
-		end_ns = to_ns(&f->locals[id], (uint64_t)file_load32(f, option.value) << 32 |
-						       file_load32(f, option.value + 4));
-		if (end_ns > tl_load_relaxed(&f->stats.end_ns))
-			tl_store_relaxed(&f->stats.end_ns, end_ns);
-	}
+	while (next_option(f, &c, &option))
+		statistics_option(f, id, &option);
 }
 
 static int packet_block(struct file_source *f, uint32_t type, uint32_t bytes,

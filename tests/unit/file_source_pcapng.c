@@ -286,6 +286,50 @@ Test(file_source_pcapng, statistics_say_when_the_capture_ended)
 	}
 }
 
+static void drops_option(struct fb *f, uint16_t code, uint64_t drops)
+{
+	fb__put16(f, code);
+	fb__put16(f, 8);
+	if (f->big) {
+		fb__put32(f, (uint32_t)(drops >> 32));
+		fb__put32(f, (uint32_t)drops);
+	} else {
+		fb__put32(f, (uint32_t)drops);
+		fb__put32(f, (uint32_t)(drops >> 32));
+	}
+}
+
+static void drops_block(struct fb *f, uint64_t by_interface, uint64_t by_system)
+{
+	fb__block(f, 5);
+	fb__put32(f, 0);
+	fb__put32(f, 9);
+	fb__put32(f, 9);
+	drops_option(f, 5, by_interface);
+	drops_option(f, 7, by_system);
+	fb__end(f);
+}
+
+/* isb_ifdrop and isb_osdrop: what the capture lost. They count up, and are no part of our account.
+ */
+Test(file_source_pcapng, statistics_say_what_the_capture_lost)
+{
+	for (int big = 0; big < 2; big++) {
+		struct fb f = start(big);
+		struct fb_read r;
+
+		packet(&f, 0, 77, 4);
+		drops_block(&f, 2, 5);
+		drops_block(&f, 3, 40);
+		drops_block(&f, UINT64_MAX, 7);
+		r = fb__read(&f);
+		cr_assert_eq(r.count, 1);
+		cr_expect_eq(r.stats.recorded.nic, 3);
+		cr_expect_eq(r.stats.recorded.kernel, 40);
+		cr_expect_eq(tl_drops__total(&r.stats.dropped), 0);
+	}
+}
+
 /* What Wireshark 4.0 shows as a frame counts as one; what it does not show does not. */
 Test(file_source_pcapng, frame_numbers_are_wiresharks)
 {

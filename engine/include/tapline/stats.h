@@ -31,6 +31,8 @@ struct tl_source_stats {
 	uint64_t received_bytes; /* wire bytes of what was captured or counted by our programs */
 	uint64_t captured_bytes; /* captured length */
 	uint64_t freezes;	 /* TPACKET_V3: times the queue was frozen (tp_freeze_q_cnt) */
+	/* Of a file: what its capture lost, as it says itself. No part of this run's account. */
+	struct tl_drops recorded;
 	uint64_t end_ns; /* of a file: when its capture ended, as it says itself; 0: it does not */
 };
 
@@ -52,6 +54,8 @@ static inline void tl_source_stats__add(struct tl_source_stats *sum,
 	sum->dropped.ring_full += s->dropped.ring_full;
 	sum->dropped.fill_empty += s->dropped.fill_empty;
 	sum->dropped.kernel += s->dropped.kernel;
+	sum->recorded.nic += s->recorded.nic;
+	sum->recorded.kernel += s->recorded.kernel;
 	sum->received_bytes += s->received_bytes;
 	sum->captured_bytes += s->captured_bytes;
 	sum->freezes += s->freezes;
