@@ -371,6 +371,9 @@ static void between_batches(struct worker *w)
 	}
 	if (w->flows && w->next_tick_ns)
 		tl_store_release(&w->watermark_ns, w->next_tick_ns - TL_TICK_NS);
+	else if (w->flows && w->engine->worker_count > 1 && watermark != UINT64_MAX)
+		/* no packet has come to it yet, and the others do not wait for its first */
+		tl_store_release(&w->watermark_ns, watermark);
 	if (w->engine->worker_count == 1)
 		recording__tick(&w->engine->recording, w->engine->live
 							       ? clock__realtime_ns()

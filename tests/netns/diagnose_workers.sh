@@ -35,6 +35,7 @@ faults() {
 }
 
 for workers in 1 2; do
+	: >"$WORK/live.err" >"$WORK/live.json"
 	bed_spawn sensor "$TAPLINE" diagnose -i span0 --backend afpacket --workers "$workers" \
 		-w "$WORK/w$workers.pcapng" --json >"$WORK/live.json" 2>"$WORK/live.err" &
 	diagnose=$!
@@ -59,5 +60,26 @@ for workers in 1 2; do
 	is "$workers worker(s): each piece of evidence has its frame" "$(jq '.evidence[] |
 		select(.frame == null)' "$WORK/live.findings" | wc -l)" 0
 	fact "$workers worker(s): told early" grep -q '"type":"finding_open"' "$WORK/live.json"
+done
+
+# One flow goes to one worker; the others, to which nothing comes, do not hold its finding back.
+for backend in afpacket afxdp; do
+	: >"$WORK/live.err" >"$WORK/live.json"
+	bed_spawn sensor "$TAPLINE" diagnose -i span0 --backend "$backend" --workers 2 --json \
+		'tcp port 7070' >"$WORK/live.json" 2>"$WORK/live.err" &
+	diagnose=$!
+	for ((i = 0; i < 200; i++)); do
+		grep -q 'capturing on' "$WORK/live.err" && break
+		sleep 0.05
+	done
+	bed_exec client curl -s -m 2 -o /dev/null http://10.77.2.10:7070/
+	for ((i = 0; i < 100; i++)); do
+		grep -q '"type":"finding_open"' "$WORK/live.json" && break
+		sleep 0.1
+	done
+	fact "$backend: one flow, two workers: told while it goes on" \
+		grep -q '"type":"finding_open"' "$WORK/live.json"
+	kill -INT "$diagnose"
+	wait "$diagnose"
 done
 test_end
