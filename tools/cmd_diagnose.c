@@ -14,8 +14,8 @@ struct diagnose_options {
 };
 
 static const struct option_spec explain_specs[] = {
-	{ 0, "explain", OPTION_STRING, "KIND",
-	  "what a kind of finding means (tcp.loss; tcp: all of these; list), and end",
+	{ 0, "explain", OPTION_STRING, "[KIND]",
+	  "what a kind of finding means (tcp.loss; tcp: all of these); without: which there are",
 	  offsetof(struct diagnose_options, explain), NULL },
 };
 
@@ -34,6 +34,15 @@ static int explain(const char *kind)
 		return complain(EXIT_BAD_CALL,
 				"--explain %s: no such kind of finding; there are: %s", kind, near);
 	return err ? complain(EXIT_FAILED, "standard output: %s", strerror(-err)) : EXIT_DONE;
+}
+
+/* Given last, or before another option: then no kind is asked for. */
+static bool asks_for_list(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--explain"))
+			return i + 1 == argc || argv[i + 1][0] == '-';
+	return false;
 }
 
 static int help(const struct option_table *table)
@@ -65,8 +74,11 @@ int cmd_diagnose(int argc, char **argv)
 	int status;
 	const struct option_table table = { groups, 4 };
 	struct command_line line = { .argc = argc, .argv = argv };
-	int err = options__parse(&table, &line, &all, &error);
+	int err;
 
+	if (asks_for_list(argc, argv))
+		return explain("list");
+	err = options__parse(&table, &line, &all, &error);
 	if (err == -ECANCELED)
 		return help(&table);
 	if (!err && all.explain)

@@ -63,4 +63,7 @@ cp "$TAPLINE" "$WORK/tapline-copy" # where it was built, nobody may not be able 
 complains "no privileges" 1 "permi|privilege|cap_net|root" "${in_sensor[@]}" \
 	setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all \
 	"$WORK/tapline-copy" capture -i span0 -w /dev/null
+is "--explain without a kind lists them, each one that it explains" \
+	"$("$TAPLINE" diagnose --explain | grep -cx 'tcp.loss\|dns.slow')" 2
+fact "and ends well" "$TAPLINE" diagnose --explain
 test_end
