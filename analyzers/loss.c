@@ -404,15 +404,15 @@ static void take_back(const struct step *s, uint32_t count)
 	sum->spurious[direction] += count;
 }
 
-/* RFC 2883: a segment came twice. */
+/* RFC 2883: segments came twice. */
 static void on_dsack(const struct step *s)
 {
 	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[!s->direction];
+	uint32_t twice = s->segment->dsack_segments;
+	uint32_t due = twice < t->dsacks_due ? twice : t->dsacks_due;
 
-	if (t->dsacks_due)
-		t->dsacks_due--;
-	else
-		take_back(s, 1);
+	t->dsacks_due -= (uint8_t)due;
+	take_back(s, twice - due);
 }
 
 /* How long the connection hung, if RTOs had to repeat: told when it goes on, or ends so. */

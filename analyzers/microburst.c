@@ -236,7 +236,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		if (p->ts_ns > w->last_ns)
 			w->last_ns = p->ts_ns;
 		count_packet(w, p, &b->batch->layers[i]);
-		w->losses.spurious += s->dsack_bytes > 0;
+		w->losses.spurious += s->dsack_segments;
 		/* A tail-loss probe goes out on suspicion: a late ACK is enough. */
 		if (s->verdict == TL_VERDICT_LOST_AFTER && s->original_ns &&
 		    s->trigger != TL_TRIGGER_TLP)

@@ -57,7 +57,8 @@ struct tl_segment {
 	uint32_t flight_bytes; /* sent and not ACKed, in this direction, after this segment */
 	uint32_t acked_bytes;  /* new bytes of the peer that this segment ACKs */
 	uint32_t rtt_us;       /* sample this ACK gives of the way from the tap and back; 0: none */
-	uint32_t dsack_bytes;  /* this ACK's D-SACK: a past retransmission was spurious */
+	uint32_t dsack_bytes;  /* this ACK's D-SACK: past retransmissions were spurious */
+	uint32_t dsack_segments; /* as many of them, at least */
 	uint32_t needless; /* retransmissions that this ACK, without SACK, shows were spurious */
 	/*
 	 * When the retransmitted bytes were first seen, to within an eighth of the flight; 0: never

@@ -144,6 +144,12 @@ static bool is_dsack(const struct tl_layers *l)
 	       !tl_seq__before(l->sack[1].right, first->right);
 }
 
+/* A receiver that delays its ACKs tells of several segments that came twice with one block. */
+static uint32_t segments_in(const struct tl_direction *p, uint32_t bytes)
+{
+	return p->largest && bytes > p->largest ? (bytes + p->largest - 1) / p->largest : 1;
+}
+
 /* True when the blocks say something new. */
 static bool take_sacks(struct tl_look *look, struct tl_direction *p)
 {
@@ -163,6 +169,7 @@ static bool take_sacks(struct tl_look *look, struct tl_direction *p)
 			continue;
 		if (!i && is_dsack(l)) {
 			look->segment->dsack_bytes = bytes;
+			look->segment->dsack_segments = segments_in(p, bytes);
 			continue;
 		}
 		/* An ACK that was overtaken tells of what is ACKed by now. */

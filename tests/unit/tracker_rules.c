@@ -194,6 +194,27 @@ Test(tracker_rules, dsack_tells_that_a_retransmission_was_spurious)
 	destroy(bed);
 }
 
+/* A receiver that delays its ACKs puts neighbours that came twice into one block. */
+Test(tracker_rules, one_dsack_tells_of_all_segments_that_it_covers)
+{
+	struct bed *bed = make();
+	struct sim_frame ack = ACKS(3000);
+
+	shake_hands(bed);
+	for (uint32_t again = 0; again < 2; again++)
+		for (uint32_t i = 0; i < 3; i++)
+			send(bed, 3000 + again * 300000 + i, (struct sim_frame)DATA(i * 1000, 1000));
+	ack.sack_count = 1;
+	ack.sack[0] = (struct tl_sack_block){ CLIENT, CLIENT + 2000 };
+	send(bed, 304000, ack);
+	cr_expect_eq(bed->got.dsack_bytes, 2000);
+	cr_expect_eq(bed->got.dsack_segments, 2);
+	ack.sack[0] = (struct tl_sack_block){ CLIENT + 2000, CLIENT + 3000 };
+	send(bed, 304001, ack);
+	cr_expect_eq(bed->got.dsack_segments, 1);
+	destroy(bed);
+}
+
 Test(tracker_rules, what_was_sacked_is_spurious_when_sent_again)
 {
 	struct bed *bed = make();
