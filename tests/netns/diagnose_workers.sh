@@ -35,7 +35,7 @@ faults() {
 }
 
 for workers in 1 2; do
-	: >"$WORK/live.err" >"$WORK/live.json"
+	truncate -s 0 "$WORK/live.err" "$WORK/live.json"
 	bed_spawn sensor "$TAPLINE" diagnose -i span0 --backend afpacket --workers "$workers" \
 		-w "$WORK/w$workers.pcapng" --json >"$WORK/live.json" 2>"$WORK/live.err" &
 	diagnose=$!
@@ -64,7 +64,7 @@ done
 
 # One flow goes to one worker; the others, to which nothing comes, do not hold its finding back.
 for backend in afpacket afxdp; do
-	: >"$WORK/live.err" >"$WORK/live.json"
+	truncate -s 0 "$WORK/live.err" "$WORK/live.json"
 	bed_spawn sensor "$TAPLINE" diagnose -i span0 --backend "$backend" --workers 2 --json \
 		'tcp port 7070' >"$WORK/live.json" 2>"$WORK/live.err" &
 	diagnose=$!

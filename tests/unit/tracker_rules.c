@@ -203,7 +203,8 @@ Test(tracker_rules, one_dsack_tells_of_all_segments_that_it_covers)
 	shake_hands(bed);
 	for (uint32_t again = 0; again < 2; again++)
 		for (uint32_t i = 0; i < 3; i++)
-			send(bed, 3000 + again * 300000 + i, (struct sim_frame)DATA(i * 1000, 1000));
+			send(bed, 3000 + again * 300000 + i,
+			     (struct sim_frame)DATA(i * 1000, 1000));
 	ack.sack_count = 1;
 	ack.sack[0] = (struct tl_sack_block){ CLIENT, CLIENT + 2000 };
 	send(bed, 304000, ack);
