@@ -111,6 +111,7 @@ static bool fill(const struct step *s, const struct tl_exchange *e, struct app_r
 		.protocol = s->fs->protocol,
 		.is_push = s->fs->is_push,
 		.is_first = e->flags & TL_EXCHANGE_FIRST,
+		.is_queued = e->flags & TL_EXCHANGE_FIRST && e->flags & TL_EXCHANGE_QUEUED,
 	};
 	if (s->fs->exempt || e->flags & TL_EXCHANGE_HOLE)
 		return false;

@@ -47,6 +47,7 @@ struct app_report {
 	uint8_t outcome;    /* enum app_outcome */
 	bool is_push;	    /* asks for something that may well take long */
 	bool is_first;	    /* nothing was answered on this connection before */
+	bool is_queued;	    /* it waited for the program to accept the connection */
 	/* The turn goes on: the client waits still, or (APP_ANSWERED) does not any more. */
 	bool is_interim;
 	char label[APP_LABEL]; /* "GET /index.html", "select"; "" */

@@ -108,6 +108,8 @@ void app_judge__destroy(struct app_judge *judge)
 	free(judge);
 }
 
+_Static_assert(APP_PROTOCOLS == TL_OUTAGE_PROTOCOLS, "all that may be stuck are looked for");
+
 /* --- norms ---------------------------------------------------------------------------------------
  */
 

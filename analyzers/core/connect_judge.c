@@ -231,6 +231,18 @@ static bool is_in_outage(const struct connect_judge *j, const struct connect_gro
 	       tl_outage__explains(j->view.findings, &g->subject.server, g->first_ns, g->last_ns);
 }
 
+static bool is_stuck(const struct connect_judge *j, const struct connect_group *g)
+{
+	return g->key.scope == CONNECT_SCOPE_SERVICE && g->key.kind == CONNECT_KIND_NO_ANSWER &&
+	       tl_outage__is_stuck(j->view.findings, &g->subject.server, g->first_ns, g->last_ns);
+}
+
+/* Has another finding changed what is to be said of it? */
+static bool is_seen_anew(const struct connect_judge *j, const struct connect_group *g)
+{
+	return is_in_outage(j, g) != g->in_outage || is_stuck(j, g) != g->is_stuck;
+}
+
 static void tell(struct connect_judge *j, struct connect_group *g)
 {
 	const struct service *service = service_of(j, &g->subject.server);
@@ -250,6 +262,7 @@ static void tell(struct connect_judge *j, struct connect_group *g)
 	g->unseen = j->unseen;
 	g->withheld = j->withheld;
 	g->in_outage = is_in_outage(j, g);
+	g->is_stuck = is_stuck(j, g);
 	f = tl_findings__begin(j->view.findings, connect_words__kind(g->key.kind), &g->key,
 			       sizeof(g->key), &is_new);
 	connect_words__write(g, j->view.facts, f);
@@ -622,7 +635,7 @@ void connect_judge__tick(void *state, uint64_t now_ns, const struct tl_run_total
 	for (uint32_t i = 0; i < GROUPS; i++) {
 		struct connect_group *g = &j->group[i];
 
-		if (g->used && (g->held || (g->told && is_in_outage(j, g) != g->in_outage)))
+		if (g->used && (g->held || (g->told && is_seen_anew(j, g))))
 			tell(j, g);
 		if (!g->used || !g->told || g->at_ns + TL_FINDING_QUIET_NS > now_ns)
 			continue;

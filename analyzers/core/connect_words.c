@@ -144,6 +144,13 @@ static void write_no_answer(const struct words *w, struct tl_finding *f)
 				  "a port scan, or the way from %s on is cut: a firewall, a "
 				  "host that is down, no route",
 				  w->who);
+	else if (g->is_stuck)
+		tl_finding__cause(f,
+				  "the accept queue of tcp/%u is full, as far as one can see: "
+				  "the program that listens leaves requests of others "
+				  "unanswered at the same time, and its host drops what it "
+				  "cannot queue",
+				  g->subject.server.port);
 	else if (g->accepted)
 		tl_finding__cause(f,
 				  "other attempts succeeded (%llu): the listen queue of the "
@@ -159,6 +166,11 @@ static void write_no_answer(const struct words *w, struct tl_finding *f)
 	if (is_wide(g))
 		tl_finding__next(f, "find out what runs on %s; can it reach its gateway?",
 				 w->client);
+	else if (g->is_stuck)
+		tl_finding__next(f,
+				 "on %s: ss -tln (Recv-Q against Send-Q), nstat "
+				 "TcpExtListenOverflows; what does the program wait for?",
+				 w->server);
 	else
 		tl_finding__next(f,
 				 "look at the firewall rules for tcp/%u on the way to %s; is the "

@@ -435,6 +435,8 @@ enum tl_exchange_event tl_exchange__packet(struct tl_exchange *exchange,
 			exchange->syn_frame = p->packet->frame;
 		} else if (!p->from_client) {
 			(void)late_ms(exchange, p);
+			if (exchange->phase != TL_EXCHANGE_IDLE)
+				exchange->flags |= TL_EXCHANGE_QUEUED;
 		}
 		return TL_EXCHANGE_NOTHING;
 	}

@@ -42,6 +42,8 @@ enum tl_exchange_flag {
 	TL_EXCHANGE_HOLE = 1u << 11,	  /* the capture missed bytes: times are not sure */
 	TL_EXCHANGE_IS_TLS = 1u << 12,
 	TL_EXCHANGE_TICKETS = 1u << 13, /* TLS 1.3: what may be session tickets has passed */
+	TL_EXCHANGE_QUEUED = 1u << 14,	/* the server repeated its SYN-ACK after the request began:
+					   its accept queue is full */
 };
 
 /* One request and its answer. Times in ns since 1970; 0: not seen. */

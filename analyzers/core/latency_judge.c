@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "core/app.h"
+#include "core/outage.h"
 #include "core/text.h"
 
 #define GROUPS	     512u
@@ -149,6 +150,17 @@ static bool network_is_ill(const struct app_report *r, const struct parts *p)
 	if (is_held(r, p))
 		return true;
 	return late_ns >= LATE_SOME_NS && late_ns >= 2 * base_ns && rate_of(r, p) < SLOW_RATE;
+}
+
+/* Its connection waited for a program that did not accept it: SYNs or the request were dropped. */
+static bool server_was_full(const struct latency_judge *j, const struct tl_subject *subject,
+			    const struct app_report *r, const struct parts *p)
+{
+	if (r->is_queued && r->turn.loss_ns * 2 >= p->total_ns)
+		return true;
+	return p->connect_ns * 2 >= p->total_ns &&
+	       tl_outage__is_stuck(j->view.findings, &subject->server, r->first_ns,
+				   r->turn.request_first_ns);
 }
 
 static enum blame blame_of(const struct app_report *r, const struct parts *p, bool is_slow)
@@ -474,6 +486,8 @@ void latency_judge__observe(struct latency_judge *judge, const struct tl_subject
 	if (report->outcome != APP_ANSWERED)
 		return;
 	blame = blame_of(report, &parts, is_slow);
+	if (blame == NETWORK && server_was_full(judge, subject, report, &parts))
+		blame = SERVER;
 	g = blame ? group_of(judge, blame, subject, report) : NULL;
 	if (!g) {
 		judge->more[blame] += blame != NOBODY;

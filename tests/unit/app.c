@@ -562,116 +562,28 @@ Test(latency, many_servers_with_one_cause_are_one_finding)
 	cr_expect_not_null(strstr(f->display_filter, "ip.addr==10.0.2.8 && tcp.port==8080"));
 }
 
-/* --- told while it lasts -------------------------------------------------------------------------
- */
-
-/* Ticks up to `ms`, as of a live capture in which nothing comes. */
-static void hang(struct talk *t, uint64_t ms, uint64_t until_ms)
-{
-	ask(t, ms, "GET /orders?id=7 HTTP/1.1\r\nHost: api\r\n\r\n");
-	bed__idle_until(b, until_ms);
-}
-
-static struct talk learned(bool live)
-{
-	struct talk t;
-
-	bed__free(b);
-	b = bed__start(live);
-	t = talk__open(b, &web, 0);
-	for (unsigned i = 0; i < 10; i++)
-		get(&t, 100 + i * 100, 20);
-	return t;
-}
-
-Test(app, who_waits_is_told_while_it_waits)
-{
-	struct talk t = learned(true);
-	struct tl_finding live;
-
-	hang(&t, 2000, 2900);
-	cr_expect_eq(b->open_count, 0, "not beyond the threshold yet");
-	bed__idle_until(b, 4200);
-	cr_expect_geq(b->open_count, 1);
-	cr_expect_str_eq(b->open.kind, "app.no_response");
-	cr_expect_eq(b->open.severity, TL_WARNING);
-	cr_expect_eq(b->open.count, 1);
-	bed__idle_until(b, 8000);
-	talk__fin(&t, TALK_CLIENT, 8000);
-	bed__end(b);
-	live = *only("app.no_response");
-	cr_expect_eq(live.severity, TL_ERROR, "somebody gave up");
-	cr_expect_eq(live.count, 1);
-	cr_expect_eq(bed__detail(&live, "waited_ms"), 6000);
-
-	t = learned(false);
-	hang(&t, 2000, 8000);
-	talk__fin(&t, TALK_CLIENT, 8000);
-	bed__end(b);
-	cr_expect(bed__same(only("app.no_response"), &live));
-}
-
-Test(app, an_answer_takes_back_what_was_told_of_the_wait)
+/* A full accept queue: the host repeats its SYN-ACK and drops what the client says meanwhile. */
+Test(latency, a_program_that_does_not_accept_is_to_blame)
 {
 	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-	struct talk t = learned(true);
+	static const char request[] = "GET /orders HTTP/1.1\r\n\r\n";
+	struct talk t = talk__open(b, &web, 0);
+	struct bed_tcp again = BED_DATA(1001, 5001, sizeof(request) - 1);
 
-	hang(&t, 2000, 6000);
-	cr_expect_geq(b->open_count, 1);
-	talk__server(&t, 6010, answer, sizeof(answer) - 1);
-	talk__close(&t, 6100);
-	cr_expect_eq(b->withdrawn_count, 1);
-	bed__end(b);
-	cr_expect_null(bed__only(b, "app.no_response"));
-	cr_expect_eq(bed__detail(only("app.slow"), "waited_ms"), 4010);
-}
-
-Test(app, what_never_was_quick_is_told_later)
-{
-	struct talk t;
-
-	bed__free(b);
-	b = bed__start(true);
-	t = talk__open(b, &web, 0);
-	hang(&t, 100, 2900);
-	cr_expect_eq(b->open_count, 0);
-	bed__idle_until(b, 4300);
-	cr_expect_eq(b->open_count, 1);
-}
-
-Test(app, many_who_wait_are_one_finding)
-{
-	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-	struct bed_pair pair[5];
-	struct talk t[5];
-
-	bed__free(b);
-	b = bed__start(true);
-	for (unsigned i = 0; i < 5; i++) {
-		pair[i] = web;
-		pair[i].client_port = (uint16_t)(40112 + i);
-		t[i] = talk__open(b, &pair[i], i * 10);
+	again.payload = (const uint8_t *)request;
+	t.no_ack = true;
+	ask(&t, 5, request);
+	for (unsigned i = 0; i < 3; i++) {
+		bed__from_server(b, &web, 1000u << i, BED_SYNACK(5000, 1001));
+		bed__from_client(b, &web, (1000u << i) + 1, BED_ACK(t.next[0], 5001));
+		bed__from_client(b, &web, (1000u << i) + 200, again);
 	}
-	for (unsigned i = 0; i < 5; i++)
-		ask(&t[i], 100 + i, "GET /orders HTTP/1.1\r\nHost: api\r\n\r\n");
-	bed__idle_until(b, 20000);
-	cr_expect_eq(b->open.count, 5);
-	/* one is answered, and one gives up */
-	talk__server(&t[0], 20010, answer, sizeof(answer) - 1);
-	talk__fin(&t[1], TALK_CLIENT, 20020);
-	bed__idle_until(b, 40000);
-	cr_expect_eq(b->open.count, 4);
+	t.no_ack = false;
+	talk__ack(&t, TALK_SERVER, 4300);
+	talk__server(&t, 4310, answer, sizeof(answer) - 1);
+	talk__close(&t, 4400);
 	bed__end(b);
-	cr_expect_eq(only("app.no_response")->count, 4);
-	cr_expect_eq(only("app.no_response")->severity, TL_WARNING, "the longest waits still");
-}
-
-Test(app, who_still_waits_at_the_end_of_the_capture_waited_until_then)
-{
-	struct talk t = learned(false);
-
-	hang(&t, 2000, 7900);
-	bed__end(b);
-	cr_expect_eq(bed__detail(only("app.no_response"), "waited_ms"), 5900);
-	cr_expect_eq(only("app.no_response")->severity, TL_WARNING);
+	cr_expect_eq(bed__count(b, "connect.queue_overflow", TL_WARNING), 1);
+	cr_expect_str_eq(bed__detail_string(only("latency.breakdown"), "blame"), "server");
+	cr_expect_eq(only("latency.breakdown")->severity, TL_INFO);
 }
