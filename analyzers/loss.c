@@ -443,7 +443,8 @@ static void on_tcp(const struct step *s)
 	fs->talked[s->direction] = true;
 	if (s->layers->payload_bytes)
 		count_segment(s);
-	if (fs->ill && s->segment->acked_bytes)
+	/* Who says goodbye was there all the time. */
+	if (fs->ill && (s->segment->acked_bytes || s->layers->tcp_flags & TL_TCP_FIN))
 		end_wait(s, !s->direction, s->now_ns, true);
 	if (fs->ill && s->segment->dsack_bytes)
 		on_dsack(s);

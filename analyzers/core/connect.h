@@ -149,6 +149,7 @@ struct connect_group {
 	bool held;		/* not yet told: it may be the consequence of an outage */
 	bool in_outage;		/* it is */
 	bool is_stuck;		/* the program behind the port left others waiting as well */
+	bool is_knock;		/* its client sent lone SYNs to other ports of the server, too */
 	uint32_t generation;	/* grows with each use of the slot */
 	uint16_t next;		/* of the hash chain */
 	uint64_t at_ns;		/* newest occurrence */

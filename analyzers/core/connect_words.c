@@ -336,6 +336,8 @@ static void weigh_no_answer(const struct words *w, struct tl_finding *f)
 		f->severity = TL_WARNING;
 		f->confidence -= 0.35;
 		tl_finding__counter_evidence(f, 0, g->last_ns, "the client did not repeat its SYN");
+		if (g->is_knock)
+			f->severity = TL_INFO;
 	} else if (g->syns == 2) {
 		f->confidence -= 0.05;
 	}

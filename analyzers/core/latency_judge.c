@@ -35,8 +35,10 @@
 #define TAIL_NS	     100000000ull   /* beyond what a delayed ACK explains */
 #define PROOFS	     TL_EVIDENCE_MAX
 
-#define APART 16u /* servers with a finding of their own */
-#define SHOWN 5u  /* … that the filter of a finding of many is about */
+#define OFTEN	3u
+#define LONG_NS 3000000000ull
+#define APART	16u /* servers with a finding of their own */
+#define SHOWN	5u  /* … that the filter of a finding of many is about */
 
 enum blame { NOBODY, CLIENT, NETWORK, SERVER, BLAMES };
 
@@ -319,6 +321,13 @@ static void write_filter(const struct group *g, struct tl_finding *f)
 				   server, g->subject.server.port);
 }
 
+/* A SYN or a segment that was lost once or twice, and sent again: that is how TCP works. */
+static bool is_rare(const struct group *g)
+{
+	return g->count < OFTEN && g->parts.total_ns < LONG_NS &&
+	       (g->parts.connect_ns >= SLOW_NS || g->worst.turn.loss_ns * 2 >= g->parts.network_ns);
+}
+
 static struct tl_finding *begin(struct latency_judge *j, const struct group *g,
 				const struct tl_endpoint *server)
 {
@@ -339,7 +348,7 @@ static void write(const struct latency_judge *j, const struct group *g, struct t
 	uint64_t drops = tl_facts__capture_drops(j->view.facts);
 
 	/* app.slow warns of a server, tcp.zero_window of a client that lets its window be shut. */
-	f->severity = g->blame == NETWORK ? TL_WARNING : TL_INFO;
+	f->severity = g->blame == NETWORK && !is_rare(g) ? TL_WARNING : TL_INFO;
 	f->confidence = g->blame == NETWORK && is_held(&g->worst, &g->parts) ? 0.65 : 0.85;
 	f->first_ns = g->first_ns;
 	f->last_ns = g->last_ns;

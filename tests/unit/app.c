@@ -506,6 +506,35 @@ Test(latency, lost_segment_that_is_sent_again)
 	cr_expect_eq(bed__detail(only("latency.breakdown"), "retransmission_ms"), 2100);
 }
 
+/* One SYN that was lost and sent again a second later; `n` clients to which that happens. */
+static void lose_syns(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct bed_pair pair = web;
+		struct talk t;
+
+		pair.client_port = (uint16_t)(50000 + i);
+		bed__from_client(b, &pair, i * 2000, BED_SYN(1000));
+		t = talk__open(b, &pair, i * 2000 + 1020);
+		get(&t, i * 2000 + 1030, 5);
+		talk__close(&t, i * 2000 + 1100);
+	}
+	bed__end(b);
+}
+
+Test(latency, a_syn_that_is_lost_once_is_worth_knowing)
+{
+	lose_syns(1);
+	cr_expect_str_eq(bed__detail_string(only("latency.breakdown"), "blame"), "network");
+	cr_expect_eq(only("latency.breakdown")->severity, TL_INFO);
+}
+
+Test(latency, syns_that_are_lost_again_and_again_are_a_warning)
+{
+	lose_syns(4);
+	cr_expect_eq(only("latency.breakdown")->severity, TL_WARNING);
+}
+
 Test(latency, large_download_at_a_steady_rate_is_no_fault)
 {
 	struct talk t = talk__open(b, &web, 0);

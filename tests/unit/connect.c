@@ -657,3 +657,20 @@ Test(connect, a_flood_stays_within_bounds_and_is_one_finding)
 	cr_expect_gt(only("connect.no_answer")->count, 3000);
 	cr_expect_eq(bed__detail(only("connect.no_answer"), "clients"), 32);
 }
+
+/* One SYN each to three ports of a host, none of them repeated: nobody wanted an answer. */
+Test(connect, knocks_at_ports_are_no_warning)
+{
+	struct bed_pair knock = seed;
+
+	bed__healthy(b, &web, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		knock.server_port = (uint16_t)(7000 + i * 1000);
+		knock.client_port++;
+		syns(&knock, 1000 + i * 500, 1001 + i * 77, 1);
+	}
+	bed__healthy(b, &web, 9000);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "connect.no_answer", TL_INFO), 3);
+	cr_expect_eq(bed__count(b, "connect.", TL_WARNING), 0);
+}
