@@ -33,6 +33,7 @@
 #define LAST_WORD_NS   (5 * TL_NS_PER_MS)
 #define LAST_WORD_MOST 1460u
 #define FRESH_NS       (1 * TL_NS_PER_SEC) /* a RST this soon answers the data before it */
+#define QUIET_EACH_S   100u
 #define LONG_IDLE_NS   (10 * TL_NS_PER_SEC)
 
 /* --- services -------------------------------------------------------------------------------- */
@@ -539,6 +540,42 @@ static void on_syn(const struct step *s)
 		count_down(s);
 }
 
+/*
+ * The server closes what was idle. HTTP and TLS servers do so to every keep-alive; of others it may
+ * be a timeout that their clients do not know of, if many are closed after the same time.
+ */
+static void report_quiet_end(const struct step *s)
+{
+	struct reset_report r = {
+		.rst_ns = s->now_ns,
+		.idle_ns = s->fs->gap_ns,
+		.sender = RESET_BY_SERVER,
+		.phase = RESET_IN_IDLE,
+		.flags = RESET_BY_FIN | RESET_QUIET,
+		.app = s->flow->app,
+		.ttl = s->layers->ttl,
+	};
+	struct tl_observation o = {
+		.kind = RESET_OBSERVED_RST,
+		.data_bytes = sizeof(r),
+		.ts_ns = s->now_ns,
+		.subject = tl_subject__of_flow(s->flow, s->flow->client),
+	};
+
+	if (s->flow->app == TL_APP_HTTP || s->flow->app == TL_APP_TLS || s->fs->farewell)
+		return;
+	if (s->w->quiet_second != s->now_ns / TL_NS_PER_SEC)
+		s->w->quiet = 0;
+	s->w->quiet_second = s->now_ns / TL_NS_PER_SEC;
+	if (s->w->quiet++ >= QUIET_EACH_S)
+		return;
+	prove_data(s, &r);
+	prove_rst(s, &r);
+	r.proof[r.proof_count - 1].what = RESET_PROOF_FIN;
+	memcpy(o.data, &r, sizeof(r));
+	tl_analyzer_worker__emit(&s->w->out, &o);
+}
+
 static void on_fin(const struct step *s)
 {
 	struct flow_state *fs = s->fs;
@@ -550,6 +587,7 @@ static void on_fin(const struct step *s)
 	    !s->segment->new_bytes && tl_span_ns(server->data_ns, s->now_ns) >= RESET_IDLE_NS) {
 		fs->fin = FIN_AFTER_IDLE;
 		fs->gap_ns = tl_span_ns(server->data_ns, s->now_ns);
+		report_quiet_end(s);
 	}
 	fs->flags |= SAW_FIN;
 }

@@ -34,7 +34,8 @@ enum reset_phase {
 	RESET_IN_CLOSING,
 };
 
-#define RESET_IDLE_NS 900000000ull
+#define RESET_IDLE_NS	  900000000ull
+#define RESET_TIMER_FLOWS 5u /* cut after the same idle time: a timer */
 
 /* Why the RST is not taken for that of the host in whose name it came. */
 enum reset_doubt {
@@ -56,9 +57,11 @@ enum reset_flag {
 	RESET_UNREAD = 1u << 4,	    /* both sides were sending: a close with unread data */
 	RESET_AFTER_IDLE = 1u << 5, /* it answers the first data after an idle time */
 	RESET_BY_FIN = 1u << 6,	    /* … after the server's FIN: a timer, or nothing */
+	RESET_QUIET = 1u << 7,	    /* … by that FIN alone: nobody was hurt */
 };
 
-#define RESET_PROOFS 3 /* the last data, the RST, a second RST */
+#define RESET_PROOFS	3    /* the last data, the RST, a second RST */
+#define RESET_PROOF_FIN 0x80 /* `what` of a FIN in its place */
 
 struct reset_report {
 	uint64_t rst_ns;
@@ -193,7 +196,7 @@ struct reset_record {
 /* What a finding sums up. */
 struct reset_sum {
 	uint64_t flows;
-	uint64_t pending, in_flight, unread, in_window, out_of_window, ignored, midstream;
+	uint64_t pending, in_flight, unread, in_window, out_of_window, ignored, midstream, quiet;
 	uint64_t withheld; /* RSTs that were not told, of whatever connection */
 	uint64_t idle_ns;  /* the middle one, of a timer; else the longest */
 	uint64_t first_ns, last_ns;

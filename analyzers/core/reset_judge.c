@@ -23,8 +23,6 @@
 #define PROBES	  4u
 #define NO_GROUP  UINT16_MAX
 
-#define TIMER_FLOWS 5u
-
 struct group {
 	bool used, is_dirty, told, timer_told;
 	uint8_t key[TL_PAIR_KEY];
@@ -118,6 +116,7 @@ static void sum_add(struct reset_sum *sum, const struct reset_record *record)
 	else if (!tl_endpoint__same_host(&sum->subject.client, &record->subject.client))
 		sum->clients = 2; /* several: how many is not told */
 	sum->pending += !!(r->flags & RESET_PENDING);
+	sum->quiet += !!(r->flags & RESET_QUIET);
 	sum->in_flight += !!(r->flags & RESET_IN_FLIGHT);
 	sum->unread += !!(r->flags & RESET_UNREAD);
 	sum->ignored += !!(r->flags & RESET_IGNORED);
@@ -198,6 +197,26 @@ static void bake(struct reset_judge *j, struct reset_record *record, uint64_t no
 		sum_add(record->in_timer ? &g->timer_baked : &g->baked, record);
 }
 
+static bool is_quiet(const struct reset_record *record)
+{
+	return record->report.flags & RESET_QUIET;
+}
+
+/* The connection whose FIN was told goes on to be cut: that is told instead. */
+static void forget_quiet(struct reset_judge *j, const struct tl_subject *s)
+{
+	for (uint32_t i = 0; i < RECORDS; i++) {
+		struct reset_record *record = &j->record[i];
+
+		if (record->used && is_quiet(record) &&
+		    record->subject.client.port == s->client.port &&
+		    record->subject.server.port == s->server.port &&
+		    tl_endpoint__same_host(&record->subject.client, &s->client) &&
+		    tl_endpoint__same_host(&record->subject.server, &s->server))
+			record->used = false;
+	}
+}
+
 static void observe_rst(struct reset_judge *j, const struct tl_observation *o)
 {
 	struct reset_record *record = &j->record[++j->newest % RECORDS];
@@ -206,6 +225,8 @@ static void observe_rst(struct reset_judge *j, const struct tl_observation *o)
 	bake(j, record, o->ts_ns);
 	*record = (struct reset_record){ .subject = o->subject };
 	memcpy(&record->report, o->data, sizeof(record->report));
+	if (record->report.flags & RESET_BY_FIN && !is_quiet(record))
+		forget_quiet(j, &o->subject);
 	g = group_get(j, record);
 	if (!g) {
 		j->withheld++;
@@ -238,6 +259,15 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+struct mode {
+	uint64_t low, high;
+};
+
+static bool in_bounds(const struct mode *mode, uint64_t idle_ns)
+{
+	return idle_ns >= mode->low && idle_ns <= mode->high;
+}
+
 /* The group's records that no outage explains, in order of time; how many. */
 static uint32_t collect(struct reset_judge *j, const struct group *g, uint64_t now_ns)
 {
@@ -261,23 +291,23 @@ static uint32_t collect(struct reset_judge *j, const struct group *g, uint64_t n
 }
 
 /*
- * The mode in the idle times of the first `n` of order: most of them within ±2 %. Returns how many;
- * its bounds are returned.
+ * The mode in the idle times of the first `n` of order, of cuts alone or of quiet ends as well:
+ * most of them within ±2 %. Returns how many; its bounds are returned.
  */
-static uint32_t find_mode(struct reset_judge *j, uint32_t n, uint64_t *ret_low, uint64_t *ret_high)
+static uint32_t find_mode(struct reset_judge *j, uint32_t n, bool with_quiet, struct mode *ret_mode)
 {
-	uint32_t best = 0, from = 0;
+	uint32_t best = 0, from = 0, count = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		j->idle[i] = j->record[j->order[i]].report.idle_ns;
-	qsort(j->idle, n, sizeof(j->idle[0]), by_size);
-	for (uint32_t to = 0; to < n; to++) {
+		if (with_quiet || !is_quiet(&j->record[j->order[i]]))
+			j->idle[count++] = j->record[j->order[i]].report.idle_ns;
+	qsort(j->idle, count, sizeof(j->idle[0]), by_size);
+	for (uint32_t to = 0; to < count; to++) {
 		while (j->idle[to] > j->idle[from] + j->idle[from] / 25)
 			from++;
 		if (to - from + 1 > best) {
 			best = to - from + 1;
-			*ret_low = j->idle[from];
-			*ret_high = j->idle[to];
+			*ret_mode = (struct mode){ j->idle[from], j->idle[to] };
 		}
 	}
 	return best;
@@ -285,18 +315,25 @@ static uint32_t find_mode(struct reset_judge *j, uint32_t n, uint64_t *ret_low, 
 
 static void mark_timer(struct reset_judge *j, struct group *g, uint32_t n)
 {
-	uint64_t low = 0, high = 0, past = g->timer_baked.flows;
-	uint32_t in_mode = 0;
+	uint64_t past = g->timer_baked.flows;
+	struct mode mode = { 0 };
+	uint32_t in_mode = 0, others = 0;
 	bool is_timer;
 
-	if (n && j->record[j->order[0]].report.phase == RESET_IN_IDLE)
-		in_mode = find_mode(j, n, &low, &high);
-	is_timer = in_mode + past >= TIMER_FLOWS && in_mode * 3 >= n;
+	if (n && j->record[j->order[0]].report.phase == RESET_IN_IDLE) {
+		in_mode = find_mode(j, n, false, &mode);
+		if (in_mode + past < RESET_TIMER_FLOWS)
+			in_mode = find_mode(j, n, true, &mode);
+	}
+	/* That a server ends others at other times, quietly, says nothing against it. */
+	for (uint32_t i = 0; i < n; i++)
+		others += !is_quiet(&j->record[j->order[i]]) &&
+			  !in_bounds(&mode, j->record[j->order[i]].report.idle_ns);
+	is_timer = in_mode + past >= RESET_TIMER_FLOWS && in_mode * 3 >= in_mode + others;
 	for (uint32_t i = 0; i < n; i++) {
 		struct reset_record *record = &j->record[j->order[i]];
-		uint64_t idle = record->report.idle_ns;
 
-		record->in_timer = is_timer && idle >= low && idle <= high;
+		record->in_timer = is_timer && in_bounds(&mode, record->report.idle_ns);
 	}
 }
 

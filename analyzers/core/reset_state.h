@@ -73,6 +73,8 @@ struct worker {
 	uint64_t now_ns;
 	uint64_t second;
 	uint32_t reports;
+	uint64_t quiet_second;
+	uint32_t quiet; /* ends told in it */
 	uint32_t cuts_used, cut_free;
 	uint32_t dirty;
 	uint64_t withheld;

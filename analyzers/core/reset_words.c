@@ -69,7 +69,9 @@ static void write_proofs(const struct reset_sum *sum, struct tl_finding *f)
 	for (uint32_t i = 0; i < sum->proof_count; i++) {
 		const struct tl_proof *p = &sorted[i];
 
-		if (p->what)
+		if (p->what == RESET_PROOF_FIN)
+			tl_finding__evidence(f, p->frame, p->ts_ns, "FIN of the server");
+		else if (p->what)
 			tl_finding__evidence(
 				f, p->frame, p->ts_ns, "RST in the name of the %s, seq %u, ttl %u",
 				p->what == RESET_BY_CLIENT ? "client" : "server", p->seq, p->value);
@@ -272,13 +274,14 @@ void reset_words__reset(const struct reset_sum *sum, const struct tl_judge_facts
 void reset_words__timer(const struct reset_sum *sum, struct tl_finding *f)
 {
 	struct words w = words_of(sum);
-	bool waiting = sum->pending * 2 > sum->flows;
+	bool waiting = sum->pending * 2 > sum->flows,
+	     is_quiet = sum->flows - sum->quiet < RESET_TIMER_FLOWS;
 	/* The RSTs came together: then the connections may have had that in common alone. */
 	bool at_once = tl_span_ns(sum->first.rst_ns, sum->last_ns) < TL_NS_PER_SEC;
 
 	write_head(&w, f);
-	tl_finding__summary(f, "%s of %s to %s were cut by the %s after %s %s each", w.flows, w.who,
-			    w.target, sender_name(w.sender), w.idle,
+	tl_finding__summary(f, "%s of %s to %s were %s by the %s after %s %s each", w.flows, w.who,
+			    w.target, is_quiet ? "closed" : "cut", sender_name(w.sender), w.idle,
 			    waiting ? "without an answer" : "of idleness");
 	if (w.sender == RESET_BY_CLIENT)
 		tl_finding__cause(f,
@@ -296,7 +299,8 @@ void reset_words__timer(const struct reset_sum *sum, struct tl_finding *f)
 				 : "find the timeout of %s; send keep-alives more often than that, "
 				   "or let the pool of connections drop them earlier",
 			 w.idle);
-	f->severity = TL_WARNING;
+	/* A FIN is polite: who looks sees it. */
+	f->severity = is_quiet ? TL_INFO : TL_WARNING;
 	f->confidence = sum->flows >= 10 ? 0.95 : 0.9;
 	if (at_once) {
 		f->confidence = 0.6;
@@ -307,6 +311,7 @@ void reset_words__timer(const struct reset_sum *sum, struct tl_finding *f)
 	tl_finding__detail_u64(f, "flows", sum->flows);
 	tl_finding__detail_string(f, "sender", sender_name(w.sender));
 	tl_finding__detail_u64(f, "pending", sum->pending);
+	tl_finding__detail_u64(f, "by_fin", sum->quiet);
 }
 
 /* --- service.crash --------------------------------------------------------------------------- */

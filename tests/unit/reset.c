@@ -409,7 +409,9 @@ static void idle_closed(unsigned n, unsigned asks)
 Test(reset, idle_timer_that_closes_by_fin)
 {
 	idle_closed(8, 6);
-	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "flows"), 6);
+	cr_expect_eq(only("tcp.idle_timeout")->severity, TL_WARNING);
+	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "flows"), 8);
+	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "by_fin"), 2);
 	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "idle_ms"), 30000);
 	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "pending"), 0);
 	cr_expect_eq(bed__count(b, "tcp.reset", TL_INFO), 0);
@@ -435,10 +437,14 @@ Test(reset, idle_timer_that_aborts_behind_its_fin)
 	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "idle_ms"), 20000);
 }
 
+/* Few notice too late: a timer, worth knowing. */
 Test(reset, a_keep_alive_that_ends_is_no_fault)
 {
 	idle_closed(12, 3);
-	expect_nothing();
+	cr_expect_eq(bed__count(b, "tcp.", TL_INFO), 1);
+	cr_expect_eq(only("tcp.idle_timeout")->severity, TL_INFO);
+	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "by_fin"), 9);
+	cr_expect_eq(bed__detail(only("tcp.idle_timeout"), "idle_ms"), 30000);
 }
 
 Test(reset, scattered_idle_times_are_no_timer)
