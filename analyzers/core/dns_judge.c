@@ -28,7 +28,7 @@
 #define GROUPS	    512u
 #define NAMES_APART 8u
 #define NAMES_SILENT                                                                               \
-	3u /* likewise, of one that does not answer: the name is no part of the cause */
+	3u /* likewise, of one that is silent or slow: the name is no part of the cause */
 
 #define HOLD_NS	      (DNS_EXPIRY_NS + 300000000ull)
 #define UNANSWERED_NS 5000000000ull
@@ -284,7 +284,7 @@ static struct dns_group *group_for(struct dns_judge *j, const struct tl_endpoint
 		return g;
 	key.name_hash = 0;
 	key.is_wide = 1;
-	if (names_apart(j, &key) >= (key.kind == DNS_KIND_NO_ANSWER ? NAMES_SILENT : NAMES_APART))
+	if (names_apart(j, &key) >= (key.kind == DNS_KIND_ERROR ? NAMES_APART : NAMES_SILENT))
 		return widen(j, &key);
 	key.name_hash = name_hash;
 	key.is_wide = 0;
