@@ -254,7 +254,8 @@ static uint32_t sort(struct tl_flow *entries, uint32_t list)
 		bins[bin] = one;
 	}
 	for (int i = 0; i < 33; i++)
-		sorted = merge(entries, bins[i], sorted);
+		if (bins[i] != TL_FLOW_NONE)
+			sorted = merge(entries, bins[i], sorted);
 	return sorted;
 }
 
