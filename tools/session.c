@@ -153,6 +153,9 @@ static void on_progress(void *ctx, const struct tl_run_summary *summary)
 
 	if (periodic || statistics_asked)
 		show_progress(ctx, summary);
+	/* On a quiet link records would wait for a buffer to fill. */
+	if (session->opts->on_flow_end && !session->opts->options->files.count)
+		fflush(stdout);
 }
 
 static void on_warning(void *ctx, const char *text)
