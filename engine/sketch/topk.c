@@ -127,21 +127,25 @@ static void put(struct tl_topk *topk, uint32_t at, struct node node)
 	topk->counter[node.counter].at = at;
 }
 
-/* A weight grew: its node goes down. */
+/*
+ * A weight grew: its node goes down. Which child is the lighter one nobody can foretell, so that is
+ * added to the place and not branched on: half of the branches were taken wrongly.
+ */
 static void sink(struct tl_topk *topk, uint32_t at)
 {
 	struct node node = topk->heap[at];
+	uint32_t child;
 
-	for (;;) {
-		uint32_t child = 2 * at + 1;
+	while ((child = 2 * at + 1) + 1 < topk->count) {
+		const struct node *two = &topk->heap[child];
 
-		if (child >= topk->count)
-			break;
-		if (child + 1 < topk->count &&
-		    topk->heap[child + 1].weight < topk->heap[child].weight)
-			child++;
+		child += two[1].weight < two[0].weight;
 		if (topk->heap[child].weight >= node.weight)
 			break;
+		put(topk, at, topk->heap[child]);
+		at = child;
+	}
+	if (child + 1 == topk->count && topk->heap[child].weight < node.weight) {
 		put(topk, at, topk->heap[child]);
 		at = child;
 	}
