@@ -15,6 +15,9 @@
 #define HUNG_WARNING_MS 1000
 #define HUNG_ERROR_MS	3000
 
+#define LONG_BYTES 1200u /* a segment that fits no tunnel's MTU, as a rule */
+#define LONG_RTOS  3u
+
 struct words {
 	const struct loss_group *g;
 	uint64_t lost, segments;
@@ -104,6 +107,28 @@ static void weigh(const struct words *w, const struct tl_judge_facts *facts, str
 					     (unsigned long long)w->g->withheld);
 }
 
+/* Is nothing lost but long segments, for which the sender waits in vain again and again? */
+static bool is_long_only(const struct words *w)
+{
+	unsigned proofs = 0;
+
+	if (w->fast || w->rto < LONG_RTOS || w->hung_ms < HUNG_WARNING_MS)
+		return false;
+	for (unsigned d = 0; d < 2; d++) {
+		const struct loss_count *c = &w->g->count[d];
+
+		for (unsigned i = 0; i < LOSS_EARLY + LOSS_LATE; i++) {
+			const struct loss_proof *p =
+				i < LOSS_EARLY ? &c->early[i] : &c->late[i - LOSS_EARLY];
+
+			if (p->ts_ns && p->bytes < LONG_BYTES)
+				return false;
+			proofs += p->ts_ns != 0;
+		}
+	}
+	return proofs >= LONG_RTOS;
+}
+
 static void write_sentences(const struct words *w, struct tl_finding *f)
 {
 	const struct loss_group *g = w->g;
@@ -133,6 +158,13 @@ static void write_sentences(const struct words *w, struct tl_finding *f)
 				  "%s, or the way to it, was gone: nothing that was sent again got "
 				  "through",
 				  host);
+	else if (is_long_only(w))
+		tl_finding__cause(
+			f,
+			"only long segments are lost, each time: a link with a smaller MTU "
+			"on the %s's side (a tunnel, PPPoE) swallows them, and the ICMP "
+			"error that would say so is filtered; or the way is cut",
+			side);
 	else if (f->severity == TL_INFO)
 		tl_finding__cause(f,
 				  "TCP finds out how fast it may send by losing segments: so few "

@@ -294,3 +294,35 @@ Test(loss, live_and_file_say_the_same)
 	cr_expect(bed__same(only(), &from_file));
 	bed__end(b);
 }
+
+/* One segment of the server, sent again and again while its client is there all the time. */
+static void swallow(uint32_t bytes)
+{
+	static const uint64_t rto_ms[] = { 250, 700, 1600, 3400 };
+	struct talk t = talk__open(b, &pair, 0);
+	uint32_t first;
+
+	talk__up(&t, 100, 200);
+	talk__down(&t, 150, 100);
+	first = t.down;
+	talk__data(&t, 200, SERVER, bytes);
+	for (unsigned i = 0; i < 4; i++)
+		talk__send(&t, AT(200 + rto_ms[i], SERVER), BED_DATA(first, t.up, bytes), NO_X);
+	talk__send(&t, AT(6000, CLIENT), BED_FIN(t.up, first), NO_X);
+	bed__end(b);
+}
+
+Test(loss, an_mtu_that_swallows_long_segments_is_named)
+{
+	swallow(1460);
+	cr_expect_eq(only()->severity, TL_ERROR, "its client was there until it gave up");
+	cr_expect_not_null(strstr(only()->cause, "MTU"));
+	cr_expect_geq(bed__detail(only(), "longest_wait_ms"), 5000);
+}
+
+Test(loss, short_segments_that_are_lost_are_no_mtu)
+{
+	swallow(300);
+	cr_expect_eq(only()->severity, TL_ERROR);
+	cr_expect_null(strstr(only()->cause, "MTU"));
+}
