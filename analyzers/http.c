@@ -322,6 +322,19 @@ static void on_excess(void *ctx, const struct tl_http_parser *p)
 	report(s, HTTP_EXCESS, &r);
 }
 
+/*
+ * The client closed while the body was coming, and the server followed. One that only closes its
+ * half (RFC 9110 has no use for it, some tools do so) does it behind its request.
+ */
+static bool client_gave_up(const struct connection *c)
+{
+	const struct side *client = &c->side[c->client], *server = &c->side[!c->client];
+
+	return client->end_kind && client->ended_by == c->client &&
+	       server->end_kind == HTTP_END_FIN && client->end.ts_ns > c->last_response.ts_ns &&
+	       client->end.ts_ns < server->end.ts_ns;
+}
+
 static void judge_short(struct step *s, uint8_t side, enum http_end end)
 {
 	struct connection *c = s->c;
@@ -353,6 +366,10 @@ static void judge_short(struct step *s, uint8_t side, enum http_end end)
 		r.status = c->last_status;
 		r.response = c->last_response;
 		of_request(&r, &c->last);
+		if (end == HTTP_END_FIN && client_gave_up(c)) {
+			r.is_ended_by_client = true;
+			r.end = c->side[c->client].end;
+		}
 	}
 	c->side[side].is_told = true;
 	report(s, HTTP_SHORT, &r);

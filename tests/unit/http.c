@@ -358,6 +358,30 @@ Test(http, cancelled_download_is_info)
 	cr_expect_eq(only("http.body_mismatch")->severity, TL_INFO);
 }
 
+Test(http, download_that_the_client_closes_is_cancelled_though_the_server_has_the_last_word)
+{
+	struct talk t = connect_at(0, 40001);
+
+	CLIENT(&t, .text = "GET /film HTTP/1.1\r\n\r\n");
+	SERVER(&t, .text = "HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n", .bytes = 1400);
+	CLIENT(&t, .flags = TL_TCP_FIN);
+	SERVER(&t, .flags = TL_TCP_FIN);
+	bed__end(b);
+	cr_expect_eq(only("http.body_mismatch")->severity, TL_INFO);
+}
+
+Test(http, client_that_closes_its_half_behind_the_request_has_not_cancelled)
+{
+	struct talk t = connect_at(0, 40001);
+
+	CLIENT(&t, .text = "GET /film HTTP/1.1\r\n\r\n");
+	CLIENT(&t, .flags = TL_TCP_FIN);
+	SERVER(&t, .text = "HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n", .bytes = 1400);
+	SERVER(&t, .flags = TL_TCP_FIN);
+	bed__end(b);
+	cr_expect_eq(only("http.body_mismatch")->severity, TL_ERROR);
+}
+
 Test(http, bytes_behind_a_response)
 {
 	struct talk t = connect_at(0, 40001);
