@@ -29,6 +29,7 @@
 #include "core/analyzer_impl.h"
 #include "core/facts.h"
 #include "core/pass.h"
+#include "core/registry.h"
 #include "core/tracker.h"
 
 #define TL_ANALYZER(name, ...) extern const struct tl_analyzer tl_analyzer_##name;
@@ -57,6 +58,7 @@ struct worker {
 	uint32_t line_count;
 	uint16_t line[LINES_MAX]; /* offsets of an entry's lines that a usual packet touches */
 	struct tl_pass pass;
+	uint32_t chosen; /* a bit for each analyzer that is called */
 };
 
 struct judge {
@@ -165,7 +167,8 @@ static int worker_init_one(struct worker *w, size_t i)
 	return a->worker_init ? a->worker_init(w->state[i], &w->out[i]) : 0;
 }
 
-static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_worker)
+int tl_registry__create_worker(const struct tl_analysis_worker_opts *opts, uint32_t chosen,
+			       void **ret_worker)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	int err;
@@ -175,6 +178,7 @@ static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_
 	lay_out(w->flow_offset);
 	choose_lines(w);
 	w->pass.rest_offset = rest_offset();
+	w->chosen = chosen;
 	err = tl_tracker__create(opts, &w->tracker);
 	for (size_t i = 0; !err && i < ANALYZER_COUNT; i++) {
 		w->out[i] = (struct tl_analyzer_worker){
@@ -193,6 +197,21 @@ static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_
 	}
 	*ret_worker = w;
 	return 0;
+}
+
+static int worker_create(const struct tl_analysis_worker_opts *opts, void **ret_worker)
+{
+	return tl_registry__create_worker(opts, UINT32_MAX, ret_worker);
+}
+
+const char *tl_registry__name(uint32_t index)
+{
+	return index < ANALYZER_COUNT ? analyzers[index]->name : NULL;
+}
+
+static bool is_chosen(const struct worker *w, size_t i)
+{
+	return w->chosen >> i & 1u;
 }
 
 static void fetch(const struct worker *w, const struct tl_batch *batch, uint32_t from, uint32_t to)
@@ -221,7 +240,7 @@ static void worker_pass(struct worker *w, const struct tl_batch *batch, uint32_t
 
 		fetch(w, batch, next + i * TL_PASS_PACKETS / ANALYZER_COUNT,
 		      next + (i + 1) * TL_PASS_PACKETS / ANALYZER_COUNT);
-		if (analyzers[i]->batch)
+		if (analyzers[i]->batch && is_chosen(w, i))
 			analyzers[i]->batch(w->state[i], &view, w->flow_offset[i]);
 	}
 }
@@ -241,7 +260,7 @@ static void worker_tick(void *ctx, uint64_t now_ns)
 
 	tl_tracker__tick(w->tracker, now_ns);
 	for (size_t i = 0; i < ANALYZER_COUNT; i++)
-		if (analyzers[i]->tick)
+		if (analyzers[i]->tick && is_chosen(w, i))
 			analyzers[i]->tick(w->state[i], now_ns);
 }
 
@@ -252,7 +271,7 @@ static void worker_flow_end(void *ctx, struct tl_flow *flow, void *slab, enum tl
 
 	tl_tracker__flow_end(w->tracker, flow, entry, end);
 	for (size_t i = 0; i < ANALYZER_COUNT; i++)
-		if (analyzers[i]->flow_end)
+		if (analyzers[i]->flow_end && is_chosen(w, i))
 			analyzers[i]->flow_end(w->state[i], flow, entry + w->flow_offset[i], end);
 }
 
@@ -262,7 +281,7 @@ static void worker_finish(void *ctx, uint64_t now_ns)
 
 	tl_tracker__finish(w->tracker, now_ns);
 	for (size_t i = 0; i < ANALYZER_COUNT; i++)
-		if (analyzers[i]->finish)
+		if (analyzers[i]->finish && is_chosen(w, i))
 			analyzers[i]->finish(w->state[i], now_ns);
 }
 

@@ -14,6 +14,8 @@
 
 #define BENCH_REPEATS_MAX 64
 #define BENCH_WORKERS_MAX 64
+/* What all analyzers share beyond the tracker, in place of an analyzer's name. */
+#define BENCH_PASS "pass"
 
 /* Each stage does what those before it do, and one thing more. */
 enum bench_stage {
@@ -30,6 +32,7 @@ enum bench_stage {
 struct bench_opts {
 	struct tl_traffic_opts traffic; /* of each worker, which adds its number to the seed */
 	enum bench_stage stage;
+	uint32_t analyzers; /* BENCH_ANALYZERS and beyond: a bit for each that is called */
 	uint32_t workers;
 	uint32_t repeats;	    /* at least */
 	uint64_t packets;	    /* of each worker in a repeat */
@@ -41,6 +44,7 @@ struct bench_opts {
 /* One row of the report. */
 struct bench_result {
 	enum bench_stage stage;
+	const char *analyzer; /* BENCH_ANALYZERS: the only one; BENCH_PASS: none; NULL: all */
 	uint32_t workers;
 	uint32_t repeats;
 	uint64_t packets; /* in all repeats, of all workers */

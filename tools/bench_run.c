@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "core/registry.h"
 #include "core/tracker.h"
 #include "tapline/analyzer.h"
 #include "tapline/decode.h"
@@ -212,7 +213,11 @@ static int create_analysis(struct worker *w)
 	/* Each packet asks for another entry: of small pages the TLB holds too few. */
 	madvise(w->slab, w->slab_bytes, MADV_HUGEPAGE);
 	w->observations = calloc(OBSERVATIONS, sizeof(*w->observations));
-	return w->observations ? w->run->analysis->worker_create(&opts, &w->analysis) : -ENOMEM;
+	if (!w->observations)
+		return -ENOMEM;
+	if (w->run->analysis == &tl_analysis)
+		return tl_registry__create_worker(&opts, w->run->opts->analyzers, &w->analysis);
+	return w->run->analysis->worker_create(&opts, &w->analysis);
 }
 
 static int create_recorder(struct worker *w)

@@ -7,17 +7,20 @@
 
 #include "bench.h"
 #include "commands.h"
+#include "core/registry.h"
 #include "options.h"
 #include "tapline/recorder.h"
 #include "tapline/topology.h"
 
-#define RESULTS_MAX (BENCH_STAGES * 8)
+#define ANALYZERS_MAX 32u
+#define RESULTS_MAX   ((BENCH_STAGES + ANALYZERS_MAX + 1) * 8)
 
 struct bench_options {
 	struct bench_opts run;
 	const char *size, *protocols;
 	const char *disk, *plot, *write;
-	uint32_t workers; /* most; 0: as many as processors */
+	uint32_t analyzers; /* a bit for each that is measured by itself; 0: all together */
+	uint32_t workers;   /* most; 0: as many as processors */
 	uint64_t packets;
 	bool json;
 	struct bench_result results[RESULTS_MAX];
@@ -37,6 +40,42 @@ static int parse_new_flows(void *options, const char *text, struct tl_error *ret
 		return -EINVAL;
 	}
 	o->run.traffic.new_flows = share;
+	return 0;
+}
+
+static uint32_t index_of_analyzer(const char *name, size_t bytes)
+{
+	uint32_t i = 0;
+
+	for (; tl_registry__name(i); i++)
+		if (strlen(tl_registry__name(i)) == bytes &&
+		    !memcmp(tl_registry__name(i), name, bytes))
+			break;
+	return i;
+}
+
+static int parse_analyzers(void *options, const char *text, struct tl_error *ret_error)
+{
+	struct bench_options *o = options;
+
+	for (const char *at = text; *at;) {
+		size_t bytes = strcspn(at, ",");
+		uint32_t i = index_of_analyzer(at, bytes);
+
+		if (bytes == 3 && !memcmp(at, "all", 3)) {
+			for (i = 0; tl_registry__name(i); i++)
+				o->analyzers |= 1u << i;
+		} else if (tl_registry__name(i)) {
+			o->analyzers |= 1u << i;
+		} else {
+			snprintf(ret_error->what, sizeof(ret_error->what),
+				 "--analyzers %.60s: no analyzer is called %.*s; there are %s, %s "
+				 "and others, or all",
+				 text, (int)bytes, at, tl_registry__name(0), tl_registry__name(1));
+			return -EINVAL;
+		}
+		at += bytes + (at[bytes] == ',');
+	}
 	return 0;
 }
 
@@ -77,6 +116,9 @@ static const struct option_spec measure_specs[] = {
 	  AT(run.duration_ns), NULL },
 	{ 0, "workers", OPTION_U32, "N", "measure 1, 2, 4 … up to N workers (one a processor)",
 	  AT(workers), NULL },
+	{ 0, "analyzers", OPTION_CALL, "LIST",
+	  "measure each of these by itself (names as in dns,loss; all), beyond the tracker", 0,
+	  parse_analyzers },
 	{ 0, "disk", OPTION_STRING, "PATH", "measure recording to this file too; it is removed",
 	  AT(disk), NULL },
 	{ 0, "json", OPTION_FLAG, NULL, "JSON lines instead of text", AT(json), NULL },
@@ -104,20 +146,30 @@ static int help(void)
 
 /* --- printing ------------------------------------------------------------------------------ */
 
-/* Processor time that this stage adds to the one before it, with as many workers; 0 for the first.
- */
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+/* The row that `r` does one thing more than. */
+static bool is_before(const struct bench_result *before, const struct bench_result *r)
+{
+	if (before->workers != r->workers)
+		return false;
+	/* each by itself stands on what they share, and that on the tracker */
+	if (r->analyzer && !same_text(r->analyzer, BENCH_PASS))
+		return same_text(before->analyzer, BENCH_PASS);
+	/* both kinds of recording stand on the analyzers */
+	return before->stage ==
+	       (r->stage == BENCH_RECORD_DISK ? BENCH_ANALYZERS : (enum bench_stage)(r->stage - 1));
+}
+
+/* Processor time that this row adds to the one before it; 0 for the first. */
 static double added_ns(const struct bench_options *o, const struct bench_result *r)
 {
-	for (uint32_t i = 0; i < o->count; i++) {
-		const struct bench_result *before = &o->results[i];
-
-		/* both kinds of recording stand on the analyzers */
-		if (before->workers == r->workers &&
-		    before->stage == (r->stage == BENCH_RECORD_DISK
-					      ? BENCH_ANALYZERS
-					      : (enum bench_stage)(r->stage - 1)))
-			return r->cpu_ns - before->cpu_ns;
-	}
+	for (uint32_t i = 0; i < o->count; i++)
+		if (is_before(&o->results[i], r))
+			return r->cpu_ns - o->results[i].cpu_ns;
 	return r->cpu_ns;
 }
 
@@ -127,10 +179,18 @@ static double scaling(const struct bench_options *o, const struct bench_result *
 	for (uint32_t i = 0; i < o->count; i++) {
 		const struct bench_result *one = &o->results[i];
 
-		if (one->workers == 1 && one->stage == r->stage)
+		if (one->workers == 1 && one->stage == r->stage &&
+		    same_text(one->analyzer, r->analyzer))
 			return r->workers * bench__median_ns(one) / bench__median_ns(r);
 	}
 	return 0;
+}
+
+static const char *row_name(const struct bench_result *r, char *ret_text, size_t room)
+{
+	snprintf(ret_text, room, r->analyzer ? "+%s" : "%s",
+		 r->analyzer ? r->analyzer : bench__stage_name(r->stage));
+	return ret_text;
 }
 
 static void print_head(void)
@@ -150,9 +210,10 @@ static void print_count(double count)
 static void print_row(const struct bench_options *o, const struct bench_result *r)
 {
 	double ns = bench__median_ns(r);
+	char name[32];
 
 	printf("%-16s %7" PRIu32 " %9.1f %9.1f %9.1f %8.1f-%-8.1f %9.2f %9.2f",
-	       bench__stage_name(r->stage), r->workers, ns, r->cpu_ns, added_ns(o, r), r->ns[0],
+	       row_name(r, name, sizeof(name)), r->workers, ns, r->cpu_ns, added_ns(o, r), r->ns[0],
 	       r->ns[r->repeats - 1], bench__mpps(r, ns), bench__gbps(r));
 	print_count(r->cycles);
 	print_count(r->instructions);
@@ -172,12 +233,13 @@ static void print_json(const struct bench_options *o, const struct bench_result 
 {
 	const struct tl_traffic_opts *t = &o->run.traffic;
 	double ns = bench__median_ns(r);
+	char name[32];
 
 	printf("{\"type\":\"bench\",\"stage\":\"%s\",\"workers\":%" PRIu32
 	       ",\"size\":\"%s\",\"protocols\":\"%s\",\"flows\":%" PRIu32
 	       ",\"new_flows\":%g,\"seed\":%" PRIu64 ",\"repeats\":%" PRIu32 ",\"packets\":%" PRIu64
 	       ",\"bytes\":%" PRIu64,
-	       bench__stage_name(r->stage), r->workers, o->size, o->protocols, t->flows,
+	       row_name(r, name, sizeof(name)), r->workers, o->size, o->protocols, t->flows,
 	       t->new_flows, t->seed, r->repeats, r->packets, r->bytes);
 	printf(",\"ns_per_packet\":%.2f,\"cpu_ns_per_packet\":%.2f,\"cpu_ns_added\":%.2f,\"ns_"
 	       "min\":%.2f,\"ns_max\":%.2f,"
@@ -210,20 +272,49 @@ static int plot(const struct bench_options *o)
 
 /* --- measuring ----------------------------------------------------------------------------- */
 
-static int measure_row(struct bench_options *o, enum bench_stage stage, uint32_t workers)
+/* `analyzer` as in the result. */
+static int measure_row(struct bench_options *o, enum bench_stage stage, const char *analyzer,
+		       uint32_t workers)
 {
 	struct tl_error error;
 	int err;
 
 	o->run.stage = stage;
 	o->run.workers = workers;
+	o->run.analyzers = UINT32_MAX;
+	if (analyzer)
+		o->run.analyzers = same_text(analyzer, BENCH_PASS)
+					   ? 0
+					   : 1u << index_of_analyzer(analyzer, strlen(analyzer));
 	err = bench__run(&o->run, &error, &o->results[o->count]);
 	if (err)
 		return complain(EXIT_FAILED, "bench, %s: %s", bench__stage_name(stage),
 				error.what[0] ? error.what : strerror(-err));
-	o->count++;
+	o->results[o->count++].analyzer = analyzer;
 	(o->json ? print_json : print_row)(o, &o->results[o->count - 1]);
 	return EXIT_DONE;
+}
+
+static int measure_stages(struct bench_options *o, uint32_t workers)
+{
+	int status = EXIT_DONE;
+
+	for (int stage = 0; stage < BENCH_STAGES && !status; stage++)
+		if (stage != BENCH_RECORD_DISK || o->disk)
+			status = measure_row(o, stage, NULL, workers);
+	return status;
+}
+
+static int measure_analyzers(struct bench_options *o, uint32_t workers)
+{
+	int status = measure_row(o, BENCH_TRACKER, NULL, workers);
+
+	if (!status)
+		status = measure_row(o, BENCH_ANALYZERS, BENCH_PASS, workers);
+	for (uint32_t left = o->analyzers; left && !status; left &= left - 1)
+		status = measure_row(o, BENCH_ANALYZERS,
+				     tl_registry__name((uint32_t)__builtin_ctz(left)), workers);
+	return status;
 }
 
 static int measure(struct bench_options *o)
@@ -239,11 +330,8 @@ static int measure(struct bench_options *o)
 	if (!o->json)
 		print_head();
 	for (uint32_t workers = 1; workers <= most && !status;
-	     workers = workers < most && workers * 2 > most ? most : workers * 2) {
-		for (int stage = 0; stage < BENCH_STAGES && !status; stage++)
-			if (stage != BENCH_RECORD_DISK || o->disk)
-				status = measure_row(o, stage, workers);
-	}
+	     workers = workers < most && workers * 2 > most ? most : workers * 2)
+		status = o->analyzers ? measure_analyzers(o, workers) : measure_stages(o, workers);
 	return !status && o->plot ? plot(o) : status;
 }
 
@@ -314,6 +402,9 @@ static int check(struct bench_options *o, struct tl_error *ret_error)
 			 "--packets: at least 1; --repeats: 1 to %u", BENCH_REPEATS_MAX);
 	else if (t->buffer_bytes && (t->buffer_bytes < 1 << 20 || t->buffer_bytes > 64ull << 30))
 		snprintf(ret_error->what, sizeof(ret_error->what), "--buffer: 1M to 64G");
+	else if (o->analyzers && (o->plot || o->disk))
+		snprintf(ret_error->what, sizeof(ret_error->what),
+			 "--analyzers goes with neither --plot nor --disk: it measures no stages");
 	else if (t->rate > 1000000000)
 		snprintf(ret_error->what, sizeof(ret_error->what), "--rate: at most 1000000000");
 	else
