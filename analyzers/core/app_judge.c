@@ -35,7 +35,7 @@
 #define SLOW_NS	    1000000000ull
 #define HANG_NS	    5000000000ull /* of an unknown protocol: a silence in which somebody gave up */
 #define SMALL_BYTES 16384u	  /* … after what has the size of a request */
-#define UNKNOWN_NS  3000000000ull /* … before it is told while it lasts, without a median */
+#define PATIENCE_NS 3000000000ull /* … before it is told while it lasts: it may just be slow */
 #define FACTOR	    10u
 #define PROOFS	    TL_EVIDENCE_MAX
 #define MS_NS	    1000000ull
@@ -538,8 +538,8 @@ static void observe_wait(struct app_judge *j, const struct tl_subject *subject,
 {
 	struct app_norm *n = norm_of(j, r->key);
 	struct pending *p = find_pending(j, subject, r);
-	bool is_long = r->outcome == APP_STILL_WAITING && takes_long(r, n) &&
-		       (median_of(n) || r->wait_ns >= UNKNOWN_NS);
+	bool is_long =
+		r->outcome == APP_STILL_WAITING && takes_long(r, n) && r->wait_ns >= PATIENCE_NS;
 
 	if (!is_long) {
 		if (p)

@@ -147,6 +147,8 @@ names() {
 }
 
 database() {
+	# an hour of inserts would make the sums slow indeed
+	[ $((RANDOM % 50)) -gt 0 ] || step query "truncate table t" >/dev/null
 	step query "insert into t (b) select repeat('x', 1000) from seq_1_to_200" >/dev/null
 	step query "select count(*), sum(length(b)) from t; select * from t limit 500" >/dev/null
 	step query "select sleep(0.2)" >/dev/null
