@@ -26,7 +26,9 @@ struct block {
 
 struct tl_reassembly {
 	struct block *block; /* [1 … count]; 0 is not used */
-	uint32_t free;
+	uint32_t count;
+	uint32_t used; /* the highest that was ever given out: memory beyond is untouched */
+	uint32_t free; /* head of those that were given back */
 	struct tl_reassembly_stats stats;
 };
 
@@ -59,9 +61,7 @@ int tl_reassembly__create(uint32_t store_bytes, struct tl_reassembly **ret_reass
 		free(r);
 		return -ENOMEM;
 	}
-	for (uint32_t i = 1; i < count; i++)
-		r->block[i].next = i + 1;
-	r->free = count ? 1 : 0;
+	r->count = count;
 	*ret_reassembly = r;
 	return 0;
 }
@@ -144,11 +144,15 @@ static uint32_t keep_block(struct tl_reassembly *r, struct tl_stream *stream, ui
 			   const struct piece *p)
 {
 	uint32_t i = r->free;
-	struct block *b = &r->block[i];
+	struct block *b;
 
-	if (!i || stream->kept_bytes + sizeof(*b) > TL_STREAM_BYTES)
+	if ((!i && r->used == r->count) || stream->kept_bytes + sizeof(*b) > TL_STREAM_BYTES)
 		return 0;
-	r->free = b->next;
+	if (!i)
+		i = ++r->used;
+	b = &r->block[i];
+	if (i == r->free)
+		r->free = b->next;
 	b->next = *link;
 	*link = i;
 	b->seq = p->seq;

@@ -11,9 +11,7 @@ int tl_range_pool__init(struct tl_range_pool *pool, uint32_t capacity)
 	if (!pool->range)
 		return -ENOMEM;
 	pool->capacity = capacity;
-	for (uint32_t i = 1; i < capacity; i++)
-		pool->range[i].next = i + 1;
-	pool->free = capacity ? 1 : 0;
+	pool->used = pool->free = 0;
 	return 0;
 }
 
@@ -27,9 +25,12 @@ static uint32_t take(struct tl_range_pool *pool, struct tl_range_list *list)
 {
 	uint32_t i = pool->free;
 
-	if (!i || list->count >= TL_RANGES_MAX)
+	if ((!i && pool->used == pool->capacity) || list->count >= TL_RANGES_MAX)
 		return 0;
-	pool->free = pool->range[i].next;
+	if (i)
+		pool->free = pool->range[i].next;
+	else
+		i = ++pool->used;
 	list->count++;
 	return i;
 }

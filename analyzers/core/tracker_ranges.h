@@ -47,7 +47,8 @@ struct tl_range_list {
 struct tl_range_pool {
 	struct tl_range *range; /* [capacity]; 0 is not used */
 	uint32_t capacity;
-	uint32_t free;	    /* head of the free ones */
+	uint32_t used;	    /* the highest that was ever given out: memory beyond is untouched */
+	uint32_t free;	    /* head of those that were given back */
 	uint64_t forgotten; /* ranges that found no room */
 };
 
