@@ -245,6 +245,11 @@ static int wait_packets(struct tl_source *source, int timeout_ms)
 	return 0;
 }
 
+static int fill_percent(struct tl_source *source)
+{
+	return afpacket_ring__fill_percent(&((struct afpacket *)source)->ring);
+}
+
 static uint64_t watermark(struct tl_source *source)
 {
 	return tl_load_relaxed(&((struct afpacket *)source)->watermark_ns);
@@ -278,6 +283,7 @@ static const struct tl_source_ops operations = {
 	.stats = afpacket__stats,
 	.stop = afpacket__stop,
 	.set_filter = afpacket_filter__replace,
+	.fill_percent = fill_percent,
 	.destroy = destroy,
 };
 

@@ -161,6 +161,8 @@ int afpacket_ring__socket(void);
 int afpacket_ring__create(int fd, const struct afpacket_ring_opts *opts,
 			  struct afpacket_ring *ret_ring);
 void afpacket_ring__destroy(struct afpacket_ring *ring);
+/* Blocks that wait to be read, or are with us, of all. Who: the poller. */
+int afpacket_ring__fill_percent(const struct afpacket_ring *ring);
 /* Binds to the interface, in promiscuous mode if wanted. 0 or -errno. */
 int afpacket_ring__bind(int fd, uint32_t ifindex, bool promiscuous);
 

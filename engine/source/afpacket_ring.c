@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "afpacket.h"
+#include "tapline/atomic.h"
 
 #define RING_DEFAULT  (128 * MIB)
 #define RING_MAX      (1024 * MIB)
@@ -173,4 +174,24 @@ int afpacket_ring__bind(int fd, uint32_t ifindex, bool promiscuous)
 	    setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)))
 		return -errno;
 	return 0;
+}
+
+int afpacket_ring__fill_percent(const struct afpacket_ring *ring)
+{
+	uint64_t end = ring->oldest + ring->block_count;
+	uint64_t low = ring->next, high = end;
+
+	if (!ring->map)
+		return 0;
+	/* blocks are filled in order: the first that the kernel has not handed over */
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+		const uint32_t *status = &afpacket_block(ring, middle)->hdr.bh1.block_status;
+
+		if (tl_load_relaxed(status) & TP_STATUS_USER)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (int)(100 * (low - ring->oldest) / ring->block_count);
 }
