@@ -68,12 +68,21 @@ static bool is_bursty(const struct words *w)
 	return w->bursts && w->lost / w->bursts >= 4;
 }
 
+/*
+ * Most of what was sent again had arrived, and no timer had to help: segments overtook each other,
+ * so that the few that seem lost are most likely late ones, too.
+ */
+static bool is_reordering(const struct words *w)
+{
+	return w->spurious > w->lost && !w->rto && !w->hung_ms && !w->stuck_ms;
+}
+
 static void weigh(const struct words *w, const struct tl_judge_facts *facts, struct tl_finding *f)
 {
 	struct tl_tracker_totals totals;
 	uint64_t drops = tl_facts__capture_drops(facts);
 	/* One burst a flow, mended at once: a queue ran over when it sped up (slow start). */
-	bool once = w->bursts <= w->flows && !w->rto;
+	bool once = (w->bursts <= w->flows && !w->rto) || is_reordering(w);
 
 	f->severity = TL_INFO;
 	if (w->hung_ms >= HUNG_WARNING_MS || w->stuck_ms >= HUNG_ERROR_MS ||
@@ -165,6 +174,10 @@ static void write_sentences(const struct words *w, struct tl_finding *f)
 			"on the %s's side (a tunnel, PPPoE) swallows them, and the ICMP "
 			"error that would say so is filtered; or the way is cut",
 			side);
+	else if (is_reordering(w))
+		tl_finding__cause(f,
+				  "segments overtake each other (several links or processors side "
+				  "by side): most of what was sent again had arrived");
 	else if (f->severity == TL_INFO)
 		tl_finding__cause(f,
 				  "TCP finds out how fast it may send by losing segments: so few "

@@ -179,6 +179,25 @@ Test(loss, one_in_ten_is_an_error)
 	cr_expect_eq(run(&(struct plan){ SERVER, 600, 10, false, 1 })->severity, TL_ERROR);
 }
 
+/* Segments overtake each other, and the sender repeats what had arrived. */
+Test(loss, more_needless_repeats_than_losses_are_an_info)
+{
+	struct plan p = { SERVER, 600, 10, false, 1 };
+	struct talk t = talk__open(b, &pair, 0);
+	uint64_t ms;
+
+	talk__up(&t, 50, 100);
+	talk__down(&t, 70, 100);
+	ms = transfer(&t, &p, 100);
+	for (unsigned n = 0; n < 100; n++)
+		talk__send(&t, AT(ms + n, SERVER), BED_DATA(t.down - (n + 1) * MSS, t.up, MSS),
+			   NO_X);
+	bed__end(b);
+	cr_expect_gt(bed__detail(only(), "lost_segments"), 20);
+	cr_expect_gt(bed__detail(only(), "spurious"), bed__detail(only(), "lost_segments"));
+	cr_expect_eq(only()->severity, TL_INFO);
+}
+
 Test(loss, healthy_flows_of_the_same_way_count_in_the_rate)
 {
 	struct talk t = talk__open(b, &pair, 0);
