@@ -83,7 +83,8 @@ Test(flow_table, every_flow_is_found_again_in_a_full_table)
 	}
 	cr_expect_eq(bed__stats(bed).flows, n);
 	cr_expect_eq(bed__stats(bed).evicted, 0);
-	cr_expect_leq(bed__stats(bed).longest_probe, 4, "%u", bed__stats(bed).longest_probe);
+	/* another seed each time: now and then one has a probe of 5 */
+	cr_expect_leq(bed__stats(bed).longest_probe, 8, "%u", bed__stats(bed).longest_probe);
 	free(index);
 	bed__destroy(bed);
 }
@@ -112,7 +113,6 @@ Test(flow_table, probes_stay_short_whatever_the_seed)
 	for (uint64_t seed = 1; seed < 12; seed++)
 		cr_expect_leq(longest_probe(seed, seed * seed, &index[0]), 4, "seed %lu",
 			      (unsigned long)seed);
-	/* another seed each time: one in some hundreds has a probe of 5 */
 	cr_expect_leq(longest_probe(0, 0, &index[1]), 8, "a random one");
 }
 
