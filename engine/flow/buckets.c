@@ -2,12 +2,20 @@
 /*
  * Search, insertion and removal in the buckets; buckets.h draws them. The table's worker alone.
  */
+#include <string.h>
+
 #include "buckets.h"
 #include "tapline/atomic.h"
 
 static inline uint32_t after(const struct tl_buckets *buckets, uint32_t at)
 {
 	return at + 1 == buckets->count ? 0 : at + 1;
+}
+
+void tl_buckets__clear(struct tl_buckets *buckets, uint32_t count)
+{
+	memset(buckets->bucket, 0, count * sizeof(*buckets->bucket));
+	buckets->count = count;
 }
 
 uint32_t tl_buckets__find(const struct tl_buckets *buckets, uint64_t hash,

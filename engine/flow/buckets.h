@@ -42,6 +42,7 @@ _Static_assert(offsetof(struct tl_bucket, index) == 24, "tags and overflow are o
 struct tl_buckets {
 	struct tl_bucket *bucket; /* borrowed from the table */
 	uint32_t count;
+	uint32_t count_max; /* there is memory for so many */
 	uint32_t longest_probe;
 	const struct tl_flow *entries;
 };
@@ -95,6 +96,8 @@ static inline uint32_t tl_buckets__candidate(const struct tl_buckets *buckets, u
 /* The entry with this key; UINT32_MAX: none. */
 uint32_t tl_buckets__find(const struct tl_buckets *buckets, uint64_t hash,
 			  const struct tl_flow_key *key);
+/* All of them free, `count` of them: at most count_max. */
+void tl_buckets__clear(struct tl_buckets *buckets, uint32_t count);
 /* There is always a free place: twice as many as entries. */
 void tl_buckets__insert(struct tl_buckets *buckets, uint64_t hash, uint32_t index);
 void tl_buckets__remove(struct tl_buckets *buckets, uint64_t hash, uint32_t index);

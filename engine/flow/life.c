@@ -85,6 +85,25 @@ static void prefetch_entry(const struct tl_flow_table *table, uint32_t index)
 		__builtin_prefetch(entry + at, 1);
 }
 
+/* Twice as many buckets, where an index that grows has five flows for each of those it has. */
+static void grow_index(struct tl_flow_table *table)
+{
+	struct tl_buckets *buckets = &table->buckets;
+	uint32_t alive = table->fresh - table->free_count;
+
+	if (buckets->count == buckets->count_max || alive < buckets->count * ENTRIES_PER_BUCKET)
+		return;
+	tl_buckets__clear(buckets, buckets->count > buckets->count_max / 2 ? buckets->count_max
+									   : 2 * buckets->count);
+	for (uint32_t index = 0; index < table->fresh; index++) {
+		const struct tl_flow *flow = &table->entries[index];
+
+		if (flow->key.ip_version)
+			tl_buckets__insert(buckets, tl_flow_hasher__key(&table->hasher, &flow->key),
+					   index);
+	}
+}
+
 static struct tl_flow *take_free(struct tl_flow_table *table)
 {
 	struct tl_flow *flow;
@@ -106,8 +125,10 @@ static struct tl_flow *take_free(struct tl_flow_table *table)
 struct tl_flow *tl_flow_table__begin(struct tl_flow_table *table, const struct tl_flow_key *key,
 				     uint64_t hash, const struct tl_flow_packet *p)
 {
-	struct tl_flow *flow = take_free(table);
+	struct tl_flow *flow;
 
+	grow_index(table);
+	flow = take_free(table);
 	fill_in(flow, key, p);
 	tl_buckets__insert(&table->buckets, hash, flow->index);
 	tl_counter_add(&table->count.created, 1);

@@ -25,6 +25,9 @@
  *	1  make keys, hash all           2  find candidates by tag        3  compare keys, update
  *	   prefetch the buckets             prefetch the entries
  *
+ * Of a capture in a file the index begins small and doubles (life.c), so that a few flows do not
+ *lie scattered over 16 MiB of it; a wire gets all of it at once, for it waits for nobody.
+ *
  * Ends: wheel.h. Long ones: active.c. Fragments: fragments.h, overlaps.h.
  * Who may see an entry when: entry.h.
  *
@@ -43,11 +46,11 @@
 #include "table.h"
 #include "tapline/topology.h"
 
-#define NS_PER_S	   1000000000ull
-#define CHUNK		   32u
-#define ENTRIES_PER_BUCKET 5u
-#define GROUP_BYTES	   (ENTRIES_PER_BUCKET * sizeof(struct tl_flow) + sizeof(struct tl_bucket))
-#define FIXED_BYTES	   ((sizeof(struct tl_flow_table) + 63) & ~(size_t)63)
+#define NS_PER_S      1000000000ull
+#define CHUNK	      32u
+#define GROUP_BYTES   (ENTRIES_PER_BUCKET * sizeof(struct tl_flow) + sizeof(struct tl_bucket))
+#define FIRST_BUCKETS 1024u /* of an index that grows */
+#define FIXED_BYTES   ((sizeof(struct tl_flow_table) + 63) & ~(size_t)63)
 
 _Static_assert(GROUP_BYTES == 1024, "five flows and their bucket");
 _Static_assert(TL_BUCKET_PLACES == 2 * ENTRIES_PER_BUCKET, "half of the places stay free");
@@ -105,7 +108,9 @@ int tl_flow_table__create(const struct tl_flow_table_opts *opts, struct tl_flow_
 	table->memory_bytes = bytes;
 	table->hasher = hasher;
 	table->capacity = (uint32_t)groups * ENTRIES_PER_BUCKET;
-	table->buckets.count = (uint32_t)groups;
+	table->buckets.count =
+		opts->grows && groups > FIRST_BUCKETS ? FIRST_BUCKETS : (uint32_t)groups;
+	table->buckets.count_max = (uint32_t)groups;
 	table->buckets.bucket = (void *)((char *)table + FIXED_BYTES);
 	table->entries = (void *)(table->buckets.bucket + groups);
 	table->buckets.entries = table->entries;

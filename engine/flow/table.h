@@ -13,6 +13,8 @@
 #include "tapline/flow_hash.h"
 #include "wheel.h"
 
+#define ENTRIES_PER_BUCKET 5u /* at most, all buckets together */
+
 /* How far the search for flows that are long active has come: active.c. */
 #define TL_ACTIVE_SLICES 16
 

@@ -117,6 +117,7 @@ static int create_flows(struct worker *w)
 		.on_begin = o->on_flow_begin ? on_flow_begin : NULL,
 		.on_active = o->on_flow_active ? on_flow_active : NULL,
 		.active_ns = o->flow_active_ns,
+		.grows = !w->engine->live,
 		.ctx = w,
 	};
 	int err;

@@ -89,6 +89,38 @@ Test(flow_table, every_flow_is_found_again_in_a_full_table)
 	bed__destroy(bed);
 }
 
+Test(flow_table, an_index_that_grows_loses_no_flow)
+{
+	struct bed *bed = calloc(1, sizeof(*bed));
+	struct tl_flow_table_opts opts = { .memory_bytes = 20 << 20,
+					   .numa_node = -1,
+					   .on_end = bed__on_end,
+					   .ctx = bed,
+					   .grows = true };
+	uint32_t n, *index;
+
+	cr_assert_eq(tl_flow_table__create(&opts, &bed->table), 0);
+	n = tl_flow_table__capacity(bed->table) - 1;
+	cr_assert_gt(n, 90000, "some doublings, the last one not by two");
+	index = calloc(n, sizeof(*index));
+	for (uint32_t i = 0; i < n; i++) {
+		index[i] = bed__send(bed, at(udp(i), T0 + (i < 3000 ? 0 : 70 * S))).ret_flow->index;
+		if (i == 4000) /* some have ended when it grows: theirs are free entries */
+			tl_flow_table__expire(bed->table, T0 + 70 * S, UINT32_MAX);
+	}
+	cr_expect_eq(bed->by_end[TL_FLOW_END_IDLE], 3000);
+	for (uint32_t i = 3000; i < n; i++) {
+		struct tl_flow_lookup l = bed__send(bed, at(udp(i), T0 + 71 * S));
+
+		cr_assert_not(l.ret_is_new);
+		cr_assert_eq(l.ret_flow->index, index[i]);
+	}
+	cr_expect_eq(bed__stats(bed).flows, n - 3000);
+	cr_expect_leq(bed__stats(bed).longest_probe, 8, "%u", bed__stats(bed).longest_probe);
+	free(index);
+	bed__destroy(bed);
+}
+
 static uint32_t longest_probe(uint64_t a, uint64_t b, uint32_t *ret_index)
 {
 	struct tl_flow_table_opts opts = { .memory_bytes = 4 << 20,

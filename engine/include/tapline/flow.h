@@ -151,6 +151,11 @@ struct tl_flow_table_opts {
 	tl_flow_alive_fn *on_begin;
 	tl_flow_alive_fn *on_active;
 	uint64_t active_ns; /* 0: default, 60 s */
+	/*
+	 * The index begins small and doubles as flows come: little memory for few flows. Each time
+	 * takes about 50 ns for each flow there is: for what can wait, so not for a wire.
+	 */
+	bool grows;
 	void *ctx;
 };
 
