@@ -25,7 +25,8 @@
 #define ILL_MAX	     4096u
 #define SETS	     1024u /* of paths; a power of two */
 #define WAYS	     4u
-#define COUNTING_MAX 65536u /* flows with segments that their paths do not have yet */
+#define GONE_NS	     (5 * TL_NS_PER_SEC) /* without a word, who is sent to again is gone */
+#define COUNTING_MAX 65536u		 /* flows with segments that their paths do not have yet */
 
 /* A direction of a flow in which something was lost. */
 struct trouble {
@@ -37,10 +38,20 @@ struct trouble {
 	uint8_t dsacks_due; /* retransmissions known as spurious, whose D-SACK is to come */
 	uint16_t after;	    /* losses that a D-SACK may take back */
 	bool counted[2];    /* by place: the flow, in its path */
+	/*
+	 * What timers repeated behind the tap since the receiver was heard last: it may be gone,
+	 * and then it is no loss of the network's. Told when it is heard, or is not for long.
+	 */
+	struct loss_count held;
+	uint64_t held_ns;
+	int32_t stuck; /* told as such, since the receiver was heard */
 };
 
+/* A flow with a loss. */
 struct ill {
-	uint32_t next_free; /* index + 1 */
+	uint32_t next_free;	    /* index + 1 */
+	const struct tl_flow *flow; /* NULL: it ended */
+	struct flow_state *fs;
 	struct trouble direction[2];
 };
 
@@ -295,8 +306,36 @@ void loss_count__prove(struct loss_count *count, const struct loss_proof *proof)
 	}
 }
 
-static struct ill *ill_of(struct worker *w, struct flow_state *fs)
+static uint32_t most(uint32_t a, uint32_t b)
 {
+	return a > b ? a : b;
+}
+
+void loss_count__add(struct loss_count *sum, const struct loss_count *c)
+{
+	sum->lost += c->lost;
+	sum->retransmitted_bytes += c->retransmitted_bytes;
+	sum->rto += c->rto;
+	sum->fast += c->fast;
+	sum->tlp += c->tlp;
+	sum->flows += c->flows;
+	sum->bursts += c->bursts;
+	sum->burst_most = most(sum->burst_most, c->burst_most);
+	sum->hung_ms = most(sum->hung_ms, c->hung_ms);
+	sum->stuck_ms = most(sum->stuck_ms, c->stuck_ms);
+	sum->stuck_lost += c->stuck_lost;
+	sum->stuck_flows += c->stuck_flows;
+	for (unsigned i = 0; i < LOSS_EARLY; i++)
+		loss_count__prove(sum, &c->early[i]);
+	for (unsigned i = 0; i < LOSS_LATE; i++)
+		loss_count__prove(sum, &c->late[i]);
+}
+
+static struct ill *ill_of(const struct step *s)
+{
+	struct flow_state *fs = s->fs;
+	struct worker *w = s->w;
+
 	if (fs->ill)
 		return &w->ill[fs->ill - 1];
 	if (w->free) {
@@ -308,8 +347,47 @@ static struct ill *ill_of(struct worker *w, struct flow_state *fs)
 		w->withheld++;
 		return NULL;
 	}
-	memset(&w->ill[fs->ill - 1], 0, sizeof(w->ill[0]));
+	w->ill[fs->ill - 1] = (struct ill){ .flow = s->flow, .fs = fs };
 	return &w->ill[fs->ill - 1];
+}
+
+/* The path's count of losses in that direction at that place, of which this flow is a part. */
+static struct loss_count *count_at(const struct step *s, uint8_t direction, uint8_t place)
+{
+	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[direction];
+	struct loss_count *c = &sum_of(s)->count[direction][place];
+	struct path *p = &s->w->path[s->fs->path - 1];
+
+	if (!p->is_ill)
+		s->w->more[p - s->w->path].subject = tl_subject__of_flow(s->flow, s->flow->client);
+	p->is_ill = true;
+	c->flows += !t->counted[place];
+	t->counted[place] = true;
+	if (!c->early[0].ts_ns)
+		c->client_port = s->flow->key.port[s->flow->client];
+	return c;
+}
+
+/* The receiver was heard, or has not been for so long that it `is_gone`. */
+static void tell_held(const struct step *s, uint8_t direction, bool is_gone)
+{
+	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[direction];
+	struct loss_count *c;
+
+	if (!t->held.lost && (is_gone || !t->stuck))
+		return;
+	c = count_at(s, direction, LOSS_AFTER);
+	loss_count__add(c, &t->held);
+	if (is_gone) {
+		c->stuck_flows += !t->stuck;
+		c->stuck_lost += t->held.lost;
+		t->stuck += t->held.lost;
+	} else if (t->stuck) {
+		c->stuck_flows--;
+		c->stuck_lost -= t->stuck;
+		t->stuck = 0;
+	}
+	t->held = (struct loss_count){ 0 };
 }
 
 /* Neighbours in the stream were lost together: a queue ran over. */
@@ -330,6 +408,11 @@ static void count_burst(const struct step *s, struct trouble *t, struct loss_cou
 	t->place = place;
 }
 
+static bool is_by_timer(const struct tl_segment *segment)
+{
+	return segment->trigger == TL_TRIGGER_RTO || segment->trigger == TL_TRIGGER_TLP;
+}
+
 static void count_trigger(const struct step *s, struct trouble *t, struct loss_count *c)
 {
 	const struct tl_segment *segment = s->segment;
@@ -346,23 +429,22 @@ static void count_trigger(const struct step *s, struct trouble *t, struct loss_c
 
 static void on_loss(const struct step *s, uint8_t place)
 {
-	struct ill *ill = ill_of(s->w, s->fs);
-	struct loss_count *c = &sum_of(s)->count[s->direction][place];
-	struct path *p = &s->w->path[s->fs->path - 1];
+	struct ill *ill = ill_of(s);
+	struct loss_count *c;
 	struct trouble *t;
 
 	if (!ill)
 		return;
-	if (!p->is_ill)
-		s->w->more[p - s->w->path].subject = tl_subject__of_flow(s->flow, s->flow->client);
-	p->is_ill = true;
 	t = &ill->direction[s->direction];
+	if (place == LOSS_AFTER && (t->held.lost || t->stuck || is_by_timer(s->segment))) {
+		if (!t->held.lost && !t->stuck)
+			t->held_ns = s->now_ns;
+		c = &t->held;
+	} else {
+		c = count_at(s, s->direction, place);
+	}
 	c->lost++;
 	c->retransmitted_bytes += s->layers->payload_bytes;
-	c->flows += !t->counted[place];
-	t->counted[place] = true;
-	if (!c->early[0].ts_ns)
-		c->client_port = s->flow->key.port[s->flow->client];
 	if (place == LOSS_AFTER && t->after < UINT16_MAX)
 		t->after++;
 	count_burst(s, t, c, place);
@@ -378,7 +460,7 @@ static void on_loss(const struct step *s, uint8_t place)
 
 static void on_spurious(const struct step *s)
 {
-	struct ill *ill = ill_of(s->w, s->fs);
+	struct ill *ill = ill_of(s);
 
 	if (!ill)
 		return;
@@ -415,21 +497,39 @@ static void on_dsack(const struct step *s)
 	take_back(s, twice - due);
 }
 
+static uint32_t waited_ms(const struct trouble *t, uint64_t until_ns)
+{
+	uint64_t ms = tl_span_ns(t->since_ns, until_ns) / TL_NS_PER_MS;
+
+	return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+/* It hangs still. */
+static void note_wait(const struct step *s, uint8_t direction, uint64_t until_ns)
+{
+	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[direction];
+	struct loss_count *c = count_at(s, direction, LOSS_AFTER);
+
+	if (t->since_ns)
+		c->stuck_ms = most(c->stuck_ms, waited_ms(t, until_ns));
+}
+
 /* How long the connection hung, if RTOs had to repeat: told when it goes on, or ends so. */
 static void end_wait(const struct step *s, uint8_t direction, uint64_t until_ns, bool goes_on)
 {
 	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[direction];
-	uint64_t ms = tl_span_ns(t->since_ns, until_ns) / TL_NS_PER_MS;
 	struct loss_count *c;
-	uint32_t *longest;
+	uint32_t ms;
 
 	if (!t->since_ns)
 		return;
+	ms = waited_ms(t, until_ns);
 	t->since_ns = 0;
 	c = &sum_of(s)->count[direction][t->place];
-	longest = goes_on ? &c->hung_ms : &c->stuck_ms;
-	if (ms > *longest)
-		*longest = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+	if (goes_on)
+		c->hung_ms = most(c->hung_ms, ms);
+	else
+		c->stuck_ms = most(c->stuck_ms, ms);
 }
 
 /* --- one packet ------------------------------------------------------------------------------ */
@@ -443,6 +543,8 @@ static void on_tcp(const struct step *s)
 	fs->talked[s->direction] = true;
 	if (s->layers->payload_bytes)
 		count_segment(s);
+	if (fs->ill)
+		tell_held(s, !s->direction, false);
 	/* Who says goodbye was there all the time. */
 	if (fs->ill && (s->segment->acked_bytes || s->layers->tcp_flags & TL_TCP_FIN))
 		end_wait(s, !s->direction, s->now_ns, true);
@@ -502,8 +604,27 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 	}
 }
 
+/* Connections that wait for a host that is gone are told while they do. */
+static void tell_gone(struct worker *w, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < w->used; i++) {
+		const struct ill *ill = &w->ill[i];
+		struct step s = { .w = w, .fs = ill->fs, .flow = ill->flow, .now_ns = now_ns };
+
+		for (uint8_t direction = 0; direction < 2 && ill->flow; direction++) {
+			const struct trouble *t = &ill->direction[direction];
+
+			if (!t->held.lost || now_ns < t->held_ns + GONE_NS)
+				continue;
+			tell_held(&s, direction, true);
+			note_wait(&s, direction, t->last_rto_ns);
+		}
+	}
+}
+
 static void tell_all(struct worker *w, uint64_t now_ns)
 {
+	tell_gone(w, now_ns);
 	hand_over_all(w, now_ns);
 	for (uint32_t i = 0; i < SETS * WAYS && w->dirty; i++)
 		tell(w, &w->path[i], now_ns);
@@ -533,9 +654,12 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 	}
 	if (!fs->ill)
 		return;
-	for (uint8_t direction = 0; direction < 2; direction++)
+	for (uint8_t direction = 0; direction < 2; direction++) {
+		tell_held(&s, direction, true);
 		end_wait(&s, direction, w->ill[fs->ill - 1].direction[direction].last_rto_ns,
 			 false);
+	}
+	w->ill[fs->ill - 1].flow = NULL;
 	w->ill[fs->ill - 1].next_free = w->free;
 	w->free = fs->ill;
 	fs->ill = 0;

@@ -489,6 +489,8 @@ void connect_words__write(const struct connect_group *group, const struct tl_jud
 	}
 	tl_finding__detail_u64(finding, "flows", group->flows);
 	tl_finding__detail_u64(finding, "clients", group->clients);
+	if (group->key.scope == CONNECT_SCOPE_CLIENT)
+		tl_finding__detail_u64(finding, "servers", group->targets);
 	weigh(&w, finding);
 	write_evidence(&w, finding);
 	write_filter(&w, finding);

@@ -202,6 +202,15 @@ const struct tl_finding *tl_findings__peek(const struct tl_findings *findings, c
 	return e && e->is_committed ? &e->finding : NULL;
 }
 
+const struct tl_finding *tl_findings__next(const struct tl_findings *findings,
+					   const struct tl_finding *finding)
+{
+	const struct entry *e =
+		finding ? ((const struct entry *)finding)->quiet.next : findings->quiet.first;
+
+	return e ? &e->finding : NULL;
+}
+
 void tl_findings__commit(struct tl_findings *findings, struct tl_finding *finding, uint64_t at_ns)
 {
 	struct entry *e = (struct entry *)finding;

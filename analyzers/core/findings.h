@@ -32,6 +32,9 @@ struct tl_finding *tl_findings__begin(struct tl_findings *findings, const char *
 /* The open finding of `kind` about `key`; NULL when there is none. Borrowed until the next call. */
 const struct tl_finding *tl_findings__peek(const struct tl_findings *findings, const char *kind,
 					   const void *key, size_t key_bytes);
+/* The open findings, one after the other; NULL begins, and ends. Borrowed until the next commit. */
+const struct tl_finding *tl_findings__next(const struct tl_findings *findings,
+					   const struct tl_finding *finding);
 /* `at_ns`: packet time of the newest occurrence, from which the quiet time runs. */
 void tl_findings__commit(struct tl_findings *findings, struct tl_finding *finding, uint64_t at_ns);
 /* Forgets an open finding: it turned out to be no fault. Who was told of it is told that, too. */

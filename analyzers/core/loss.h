@@ -50,9 +50,11 @@ struct loss_count {
 	uint32_t rto, fast, tlp;
 	uint32_t flows;
 	uint32_t bursts, burst_most; /* of losses, fewer than LOSS_BURST_SEGMENTS apart */
-	uint32_t hung_ms;     /* the longest wait for retransmissions, after which it went on */
-	uint32_t stuck_ms;    /* and with which the flow ended */
-	uint16_t client_port; /* of the flow of early[0] */
+	uint32_t hung_ms;   /* the longest wait for retransmissions, after which it went on */
+	uint32_t stuck_ms;  /* and with which the flow ended */
+	int32_t stuck_lost; /* of `lost`: after them nothing came from the receiver ever again */
+	int32_t stuck_flows;
+	uint16_t client_port;		     /* of the flow of early[0] */
 	struct loss_proof early[LOSS_EARLY]; /* the first ones */
 	struct loss_proof late[LOSS_LATE];   /* the last ones, oldest first */
 };
@@ -84,6 +86,8 @@ _Static_assert(sizeof(struct loss_totals) <= TL_OBSERVATION_BYTES, "fits in one 
 
 /* Keeps the first and the last ones by time, so that the order of calls makes no difference. */
 void loss_count__prove(struct loss_count *count, const struct loss_proof *proof);
+/* client_port is the caller's to set. */
+void loss_count__add(struct loss_count *sum, const struct loss_count *count);
 
 /* --- the judge ------------------------------------------------------------------------------- */
 
@@ -97,6 +101,7 @@ struct loss_traffic {
 /* One host's side of the tap: what a finding is about. */
 struct loss_group {
 	bool used, is_dirty, told;
+	bool is_explained;	 /* connect.* says that the host is gone */
 	uint8_t side;		 /* enum loss_side */
 	struct tl_endpoint host; /* at that side; port 0 */
 	uint32_t generation;	 /* grows with each use of the slot */

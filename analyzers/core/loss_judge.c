@@ -19,6 +19,8 @@
 #define SETS   1024u /* of paths; a power of two */
 #define WAYS   8u
 
+#define GONE_SLACK_NS (30 * TL_NS_PER_SEC) /* clients may try anew this much later */
+
 struct part {
 	struct loss_traffic waiting;
 	uint16_t group; /* index + 1 */
@@ -177,29 +179,6 @@ static uint64_t last_ns(const struct loss_group *g)
 	return last;
 }
 
-static uint32_t most(uint32_t a, uint32_t b)
-{
-	return a > b ? a : b;
-}
-
-static void add_count(struct loss_count *sum, const struct loss_count *c)
-{
-	sum->lost += c->lost;
-	sum->retransmitted_bytes += c->retransmitted_bytes;
-	sum->rto += c->rto;
-	sum->fast += c->fast;
-	sum->tlp += c->tlp;
-	sum->flows += c->flows;
-	sum->bursts += c->bursts;
-	sum->burst_most = most(sum->burst_most, c->burst_most);
-	sum->hung_ms = most(sum->hung_ms, c->hung_ms);
-	sum->stuck_ms = most(sum->stuck_ms, c->stuck_ms);
-	for (unsigned i = 0; i < LOSS_EARLY; i++)
-		loss_count__prove(sum, &c->early[i]);
-	for (unsigned i = 0; i < LOSS_LATE; i++)
-		loss_count__prove(sum, &c->late[i]);
-}
-
 static bool is_empty(const struct loss_count *c)
 {
 	return !c->lost && !c->bursts && !c->hung_ms && !c->stuck_ms;
@@ -234,7 +213,7 @@ static void observe_path(struct loss_judge *j, const struct tl_observation *o)
 				continue;
 			}
 			before = first_ns(g);
-			add_count(&g->count[d], c);
+			loss_count__add(&g->count[d], c);
 			if (!before || first_ns(g) < before) {
 				/* The path's first loss may have been on the other side. */
 				g->subject = o->subject;
@@ -267,6 +246,38 @@ static void observe_totals(struct loss_judge *j, const struct tl_observation *o)
 
 /* --- findings -------------------------------------------------------------------------------- */
 
+static int64_t stuck_lost(const struct loss_group *g)
+{
+	return (int64_t)g->count[0].stuck_lost + g->count[1].stuck_lost;
+}
+
+/* Does it say of the group's host that it, or the way to it, is gone? */
+static bool says_gone(const struct loss_group *g, const struct tl_finding *f)
+{
+	const struct tl_subject *s = &f->subject;
+
+	if (strcmp(f->kind, "connect.no_answer") && strcmp(f->kind, "connect.unreachable"))
+		return false;
+	if (f->first_ns > last_ns(g) + GONE_SLACK_NS || f->last_ns + GONE_SLACK_NS < first_ns(g))
+		return false;
+	/* Of many servers at once the finding names one: then the client is what counts. */
+	return tl_endpoint__same_host(&s->server, &g->host) ||
+	       (tl_finding__detail_get_u64(f, "servers") > 1 &&
+		tl_endpoint__same_host(&s->client, &g->subject.client));
+}
+
+/* One cause, one finding: what was sent again in vain to a host that answers no SYN either. */
+static bool is_explained(struct loss_judge *j, struct loss_group *g)
+{
+	const struct tl_finding *f = NULL;
+
+	if (g->is_explained || g->side != LOSS_SERVER_SIDE || stuck_lost(g) <= 0)
+		return g->is_explained;
+	while (!g->is_explained && (f = tl_findings__next(j->view.findings, f)))
+		g->is_explained = says_gone(g, f);
+	return g->is_explained;
+}
+
 static void tell(struct loss_judge *j, struct loss_group *g)
 {
 	uint8_t key[TL_ENDPOINT_KEY];
@@ -286,6 +297,7 @@ static void tell(struct loss_judge *j, struct loss_group *g)
 		return;
 	}
 	g->withheld = j->withheld;
+	is_explained(j, g);
 	f->first_ns = first_ns(g);
 	f->last_ns = last_ns(g);
 	loss_words__write(g, j->view.facts, f);
@@ -331,6 +343,8 @@ void loss_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *
 
 		if (!g->used)
 			continue;
+		if (g->told && !g->is_explained && is_explained(j, g))
+			touch(j, g);
 		if (g->is_dirty) {
 			tell(j, g);
 			j->dirty--;

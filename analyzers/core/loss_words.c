@@ -24,14 +24,20 @@ struct words {
 	uint64_t rto, fast, tlp, bytes, flows, bursts;
 	uint32_t burst_most, hung_ms, stuck_ms;
 	uint64_t spurious, reordered;
+	uint64_t stuck_lost, stuck_flows;
 	double rate;
 	enum loss_direction direction; /* in which more was lost */
 	enum loss_place place;	       /* seen from the tap, in that direction */
 };
 
+static uint64_t at_least_0(int32_t n)
+{
+	return n > 0 ? (uint64_t)n : 0;
+}
+
 static uint64_t lost_in(const struct loss_group *g, unsigned direction)
 {
-	return g->count[direction].lost > 0 ? (uint64_t)g->count[direction].lost : 0;
+	return at_least_0(g->count[direction].lost);
 }
 
 static struct words words_of(const struct loss_group *g)
@@ -55,6 +61,12 @@ static struct words words_of(const struct loss_group *g)
 		w.spurious += g->traffic.spurious[d];
 		w.reordered += g->traffic.reordered[d];
 	}
+	for (unsigned d = 0; d < 2; d++) {
+		w.stuck_lost += at_least_0(g->count[d].stuck_lost);
+		w.stuck_flows += at_least_0(g->count[d].stuck_flows);
+	}
+	if (w.stuck_lost > w.lost)
+		w.stuck_lost = w.lost;
 	if (w.segments < w.lost)
 		w.segments = w.lost;
 	w.rate = (double)w.lost / (double)w.segments;
@@ -77,20 +89,40 @@ static bool is_reordering(const struct words *w)
 	return w->spurious > w->lost && !w->rto && !w->hung_ms && !w->stuck_ms;
 }
 
+/* What the network lost: not what was sent to a host that is gone. */
+static enum tl_severity severity_of_rate(const struct words *w)
+{
+	/* One burst a flow, mended at once: a queue ran over when it sped up (slow start). */
+	bool once = (w->bursts <= w->flows && !w->rto) || is_reordering(w);
+	uint64_t lost = w->lost - w->stuck_lost;
+	double rate = (double)lost / (double)w->segments;
+
+	if (once || lost < LEAST_WARNING || rate < RATE_WARNING)
+		return TL_INFO;
+	return lost >= LEAST_ERROR && rate >= RATE_ERROR ? TL_ERROR : TL_WARNING;
+}
+
+static void weigh_gone(const struct words *w, struct tl_finding *f)
+{
+	if (w->g->is_explained)
+		tl_finding__counter_evidence(
+			f, 0, f->last_ns,
+			"connect.* tells why: the host, or the way to it, is gone");
+	else if (w->stuck_ms >= HUNG_ERROR_MS && f->severity < TL_WARNING)
+		f->severity = TL_WARNING;
+}
+
 static void weigh(const struct words *w, const struct tl_judge_facts *facts, struct tl_finding *f)
 {
 	struct tl_tracker_totals totals;
 	uint64_t drops = tl_facts__capture_drops(facts);
-	/* One burst a flow, mended at once: a queue ran over when it sped up (slow start). */
-	bool once = (w->bursts <= w->flows && !w->rto) || is_reordering(w);
 
-	f->severity = TL_INFO;
-	if (w->hung_ms >= HUNG_WARNING_MS || w->stuck_ms >= HUNG_ERROR_MS ||
-	    (w->lost >= LEAST_WARNING && w->rate >= RATE_WARNING && !once))
+	f->severity = severity_of_rate(w);
+	if (w->hung_ms >= HUNG_WARNING_MS && f->severity < TL_WARNING)
 		f->severity = TL_WARNING;
-	if (w->hung_ms >= HUNG_ERROR_MS ||
-	    (w->lost >= LEAST_ERROR && w->rate >= RATE_ERROR && !once))
+	if (w->hung_ms >= HUNG_ERROR_MS)
 		f->severity = TL_ERROR;
+	weigh_gone(w, f);
 	f->confidence = w->lost >= LEAST_WARNING ? 0.95 : 0.85;
 	tl_facts__tracker_totals(facts, &totals);
 	if (drops || totals.missed_segments) {
@@ -156,13 +188,22 @@ static void write_sentences(const struct words *w, struct tl_finding *f)
 			      hung);
 		snprintf(wait, sizeof(wait), "; one hung for %s", hung);
 	}
-	tl_finding__summary(f,
-			    "%llu of %llu segments (%.2f %%) were lost between this tap and the %s "
-			    "%s, in %llu connection%s with %s%s",
-			    (unsigned long long)w->lost, (unsigned long long)w->segments,
-			    100 * w->rate, side, host, (unsigned long long)w->flows,
-			    tl_text__plural(w->flows), target, wait);
-	if (w->stuck_ms > w->hung_ms)
+	if (w->stuck_lost == w->lost)
+		tl_finding__summary(f,
+				    "%llu segment%s sent to %s again in %llu connection%s with %s, "
+				    "and nothing came back any more%s",
+				    (unsigned long long)w->lost, w->lost == 1 ? " was" : "s were",
+				    host, (unsigned long long)w->flows, tl_text__plural(w->flows),
+				    target, wait);
+	else
+		tl_finding__summary(
+			f,
+			"%llu of %llu segments (%.2f %%) were lost between this tap and the %s "
+			"%s, in %llu connection%s with %s%s",
+			(unsigned long long)w->lost, (unsigned long long)w->segments, 100 * w->rate,
+			side, host, (unsigned long long)w->flows, tl_text__plural(w->flows), target,
+			wait);
+	if (w->stuck_ms > w->hung_ms || w->stuck_lost == w->lost)
 		tl_finding__cause(f,
 				  "%s, or the way to it, was gone: nothing that was sent again got "
 				  "through",

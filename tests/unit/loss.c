@@ -273,6 +273,79 @@ Test(loss, host_that_is_gone_is_a_warning)
 	cr_expect(strstr(only()->cause, "gone"), "%s", only()->cause);
 }
 
+/* A host dies: what is sent to it is sent again and again, and `syns` SYNs go unanswered as well.
+ */
+static void die(unsigned syns)
+{
+	struct talk t = talk__open(b, &pair, 0);
+	struct bed_pair anew = pair;
+
+	anew.client_port++;
+	talk__up(&t, 100, 200);
+	talk__down(&t, 150, 100);
+	talk__data(&t, 200, CLIENT, 500);
+	for (unsigned i = 0; i < 6; i++)
+		talk__send(&t, AT(200 + (200u << i), CLIENT), BED_DATA(t.up - 500, t.down, 500),
+			   NO_X);
+	for (unsigned i = 0; i < syns; i++)
+		bed__from_client(b, &anew, 7000 + (1000u << i), BED_SYN(77));
+}
+
+Test(loss, host_that_answers_no_syn_either_is_told_by_connect)
+{
+	die(4);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "connect.no_answer", TL_ERROR), 1);
+	cr_expect_eq(only()->severity, TL_INFO);
+	cr_expect_eq(bed__detail(only(), "rto"), 6);
+	cr_expect_not_null(strstr(only()->counter_evidence[0].what, "connect"));
+}
+
+Test(loss, host_that_nobody_connects_to_any_more_is_a_warning)
+{
+	die(0);
+	bed__end(b);
+	cr_expect_eq(only()->severity, TL_WARNING);
+	cr_expect_str_eq(only()->summary, "6 segments were sent to 10.0.2.10 again in 1 connection "
+					  "with 10.0.1.5, and nothing came back any more; one hung "
+					  "for 6.4 s");
+	cr_expect_str_eq(bed__detail_string(only(), "where"), "after_tap");
+}
+
+Test(loss, host_that_is_gone_is_told_while_its_peer_waits)
+{
+	bed__free(b);
+	b = bed__start(true);
+	die(0);
+	bed__idle_until(b, 10000);
+	cr_expect_geq(b->open_count, 1);
+	cr_expect_str_eq(b->open.kind, "tcp.loss");
+	cr_expect_eq(b->open.severity, TL_WARNING);
+	bed__end(b);
+}
+
+/* The last word counts: what comes back after all was a loss of the network's. */
+Test(loss, host_that_comes_back_was_not_gone)
+{
+	struct talk t = talk__open(b, &pair, 0);
+	struct bed_pair anew = pair;
+
+	anew.client_port++;
+	talk__up(&t, 100, 200);
+	talk__down(&t, 150, 100);
+	talk__data(&t, 200, CLIENT, 500);
+	for (unsigned i = 0; i < 6; i++)
+		talk__send(&t, AT(200 + (200u << i), CLIENT), BED_DATA(t.up - 500, t.down, 500),
+			   NO_X);
+	for (unsigned i = 0; i < 3; i++)
+		bed__from_client(b, &anew, 1000 + (1000u << i), BED_SYN(77));
+	talk__ack(&t, 12000, SERVER, NO_X);
+	talk__up(&t, 12100, 200);
+	bed__end(b);
+	cr_expect_eq(only()->severity, TL_ERROR);
+	cr_expect_not_null(strstr(only()->summary, "were lost between this tap and the server"));
+}
+
 Test(loss, copies_by_the_mirror_are_none)
 {
 	struct talk t = talk__open(b, &pair, 0);
