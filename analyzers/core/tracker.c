@@ -141,22 +141,18 @@ static uint32_t tick_us(const struct tl_tracked *f, const struct tl_direction *d
 	return TICK_US;
 }
 
-static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-		    const struct tl_tracked *f)
+static bool is_tcp_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+			const struct tl_tracked *f)
 {
 	const struct tl_layers *l = &batch->layers[i];
 	uint64_t ts_ns = batch->packet[i].ts_ns;
 	const struct tl_direction *d;
 	struct tl_copy_hint hint;
 
-	if (!tracker->has_key[i])
-		return false;
-	if (!f)
-		return tl_copies__check(&tracker->copies, &tracker->key[i], ts_ns, NULL);
 	d = &f->dir[batch->lookup[i].ret_side];
 	/* Some senders give all their packets one IP ID (RFC 6864 lets them). */
 	if (tl_direction__is(d, TL_DIRECTION_SAME_ID))
-		tracker->key[i].strong = false;
+		tracker->key[i].strength = TL_PRINT_WEAK;
 	hint = (struct tl_copy_hint){
 		.occupies = l->payload_bytes || l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN),
 		.loss_signal = d->dup_acks || d->sacked.head,
@@ -164,9 +160,62 @@ static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, ui
 	/* Half of the way is no lower bound for a round trip. */
 	if (f->dir[0].min_rtt_us && f->dir[1].min_rtt_us)
 		hint.min_rtt_us = f->dir[0].min_rtt_us + f->dir[1].min_rtt_us;
-	if (!tracker->key[i].strong)
+	if (!tracker->key[i].strength)
 		hint.tick_us = tick_us(f, d, l, ts_ns);
 	return tl_copies__check(&tracker->copies, &tracker->key[i], ts_ns, &hint);
+}
+
+/* Learns whether the sender changes its IP IDs, for what is not TCP. */
+static void learn_id(struct tl_tracker *tracker, struct tl_direction *d, uint16_t ip_id)
+{
+	tl_copies__note_id(&tracker->copies, ip_id);
+	if (!d)
+		return;
+	if (tl_direction__is(d, TL_DIRECTION_SEEN) && d->ip_id != ip_id) {
+		d->flags &= (uint16_t)~TL_DIRECTION_SAME_ID;
+		d->id_score = 1;
+	} else if (tl_direction__is(d, TL_DIRECTION_SEEN)) {
+		d->flags |= TL_DIRECTION_SAME_ID;
+		d->id_score = 0;
+	}
+	d->flags |= TL_DIRECTION_SEEN;
+	d->ip_id = ip_id;
+}
+
+static bool is_datagram_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+			     struct tl_direction *d)
+{
+	const struct tl_layers *l = &batch->layers[i];
+	struct tl_copies *copies = &tracker->copies;
+	bool has_id = l->ip_version == 4 && l->ip_id, is_copy;
+
+	if (has_id && d && tl_direction__is(d, TL_DIRECTION_SAME_ID))
+		tracker->key[i].strength = TL_PRINT_WEAK;
+	else if (has_id && !(d && d->id_score))
+		tracker->key[i].strength = (uint8_t)tl_copies__id_strength(copies);
+	is_copy = tl_copies__check(copies, &tracker->key[i], batch->packet[i].ts_ns, NULL);
+	if (has_id && !is_copy)
+		learn_id(tracker, d, (uint16_t)l->ip_id);
+	tracker->totals.copies += copies->due;
+	tracker->totals.copy_bytes += copies->due_bytes;
+	copies->due = 0;
+	copies->due_bytes = 0;
+	return is_copy;
+}
+
+static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+		    const struct tl_look *look, size_t flow_offset)
+{
+	const struct tl_flow *flow = batch->lookup[i].ret_flow;
+	struct tl_direction *d = NULL;
+
+	if (!tracker->has_key[i])
+		return false;
+	if (look->flow)
+		return is_tcp_copy(tracker, batch, i, look->flow);
+	if (flow && batch->layers[i].proto != 6)
+		d = &state_of(batch, i, flow_offset)->dir[batch->lookup[i].ret_side];
+	return is_datagram_copy(tracker, batch, i, d);
 }
 
 static void take_tcp(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
@@ -281,12 +330,12 @@ static void tell_sender(struct tl_tracker *tracker, const struct tl_batch *batch
 }
 
 static void classify_one(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-			 struct tl_look *look)
+			 struct tl_look *look, size_t flow_offset)
 {
 	const struct tl_packet *packet = &batch->packet[i];
 	const struct tl_layers *l = &batch->layers[i];
 
-	if (is_copy(tracker, batch, i, look->flow)) {
+	if (is_copy(tracker, batch, i, look, flow_offset)) {
 		look->segment->verdict = TL_VERDICT_COPY;
 		tracker->totals.copies++;
 		tracker->totals.copy_bytes += packet->wirelen;
@@ -333,7 +382,7 @@ void tl_tracker__classify(struct tl_tracker *tracker, const struct tl_batch *bat
 			prepare(tracker, batch, prepared++, flow_offset);
 		if (batch->lookup[i].ret_flow && has_tcp(&batch->packet[i], &batch->layers[i]))
 			look.flow = state_of(batch, i, flow_offset);
-		classify_one(tracker, batch, i, &look);
+		classify_one(tracker, batch, i, &look, flow_offset);
 	}
 }
 

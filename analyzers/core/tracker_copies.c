@@ -12,6 +12,11 @@
 #define HEAD_BYTES 64u
 #define TAIL_BYTES 32u
 
+#define FADE_AT	     8192u
+#define PAIRS_LEAST  8u
+#define FIRSTS_LEAST 16u
+#define RUN_US	     10000u /* in which equal datagrams are one run */
+
 #define PROTO_ICMP6   58
 #define ETHERTYPE_ARP 0x0806
 #define ARP_BYTES     28u
@@ -149,9 +154,10 @@ static bool key_of_other(const struct tl_copies *copies, const struct tl_packet 
 	if (packet->linktype != TL_LINKTYPE_ETHERNET || layers->l2_offset || layers->tunnel.type ||
 	    packet->caplen <= offset)
 		return false;
-	ret_key->strong = layers->ethertype == ETHERTYPE_ARP;
+	ret_key->strength = layers->ethertype == ETHERTYPE_ARP ? TL_PRINT_STRONG : TL_PRINT_WEAK;
+	ret_key->wirelen = packet->wirelen;
 	ret_key->hash = mix_sample(copies->seed, packet, offset,
-				   ret_key->strong ? 2 + ARP_BYTES : packet->caplen - offset);
+				   ret_key->strength ? 2 + ARP_BYTES : packet->caplen - offset);
 	ret_key->path = path_of(packet, layers);
 	return true;
 }
@@ -172,8 +178,11 @@ bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *pack
 	ret_key->path = path_of(packet, layers);
 	/* A SYN is sent again after a second (RFC 6298, section 2.1), as is what asks for a
 	 * neighbour. */
-	ret_key->strong =
-		layers->ip_id || layers->tcp_flags & TL_TCP_SYN || layers->proto == PROTO_ICMP6;
+	ret_key->strength =
+		layers->ip_id || layers->tcp_flags & TL_TCP_SYN || layers->proto == PROTO_ICMP6
+			? TL_PRINT_STRONG
+			: TL_PRINT_WEAK;
+	ret_key->wirelen = packet->wirelen;
 	return true;
 }
 
@@ -186,29 +195,62 @@ static bool copying(const struct tl_copies *copies)
 	return copies->seconds >= 2 && copies->seconds > copies->firsts / 16;
 }
 
-static void learn(struct tl_copies *copies, const struct tl_print *print, uint32_t age_us)
+enum tl_print_strength tl_copies__id_strength(const struct tl_copies *copies)
 {
-	copies->seconds++;
-	copies->thirds += print->copies > 0;
+	return copies->id_stays > copies->id_moves ? TL_PRINT_WEAK : TL_PRINT_GUESSED;
+}
+
+static void learn_gap(struct tl_copies *copies, uint32_t age_us)
+{
 	copies->gap_us -= copies->gap_us / 64;
 	if (copies->gap_us < age_us)
 		copies->gap_us = age_us;
 }
 
+static void learn(struct tl_copies *copies, const struct tl_print *print, uint32_t age_us)
+{
+	copies->seconds++;
+	copies->thirds += print->copies > 0;
+	learn_gap(copies, age_us);
+}
+
 /* What was learned long ago counts less. */
 static void fade(struct tl_copies *copies)
 {
-	if (copies->firsts + copies->seconds < 8192)
-		return;
-	copies->firsts /= 2;
-	copies->seconds /= 2;
-	copies->thirds /= 2;
+	if (copies->firsts + copies->seconds >= FADE_AT) {
+		copies->firsts /= 2;
+		copies->seconds /= 2;
+		copies->thirds /= 2;
+	}
+	if (copies->singles + copies->pairs + copies->runs >= FADE_AT) {
+		copies->singles /= 2;
+		copies->pairs /= 2;
+		copies->runs /= 2;
+	}
+	if (copies->id_stays + copies->id_moves >= FADE_AT) {
+		copies->id_stays /= 2;
+		copies->id_moves /= 2;
+	}
+}
+
+/* Do nearly all datagrams without an identity come exactly twice? `singles` are all their firsts.
+ */
+static bool comes_in_pairs(const struct tl_copies *copies)
+{
+	return copies->pairs >= PAIRS_LEAST && copies->pairs >= copies->singles / 4 * 3 &&
+	       copies->runs <= copies->pairs / 8;
+}
+
+/* Do the surer kinds say that it does not? */
+static bool is_plain(const struct tl_copies *copies)
+{
+	return copies->firsts >= FIRSTS_LEAST && !copying(copies);
 }
 
 /* How late a copy on the same path may come when nothing in the packet tells it from a repeat. */
 static uint32_t weak_gap_us(const struct tl_copies *copies)
 {
-	uint32_t gap = copying(copies) ? 4 * copies->gap_us + 100 : 1000;
+	uint32_t gap = copying(copies) || comes_in_pairs(copies) ? 4 * copies->gap_us + 100 : 1000;
 
 	return gap < TL_COPIES_WEAK_GAP_US ? gap : TL_COPIES_WEAK_GAP_US;
 }
@@ -221,10 +263,15 @@ struct pair {
 	uint32_t age_us;
 };
 
+/* How often a packet comes again. */
+static uint32_t most_copies(const struct tl_copies *copies)
+{
+	return copies->thirds > copies->seconds / 4 ? 2 : 1;
+}
+
 static bool is_weak_copy(const struct tl_copies *copies, const struct pair *pair)
 {
 	const struct tl_copy_hint *hint = pair->hint;
-	uint32_t most = copies->thirds > copies->seconds / 4 ? 2 : 1;
 
 	/* Its TSval would have moved on if it had been sent again. */
 	if (hint && hint->tick_us && pair->age_us > hint->tick_us)
@@ -235,20 +282,56 @@ static bool is_weak_copy(const struct tl_copies *copies, const struct pair *pair
 	if (hint && hint->occupies)
 		return (copying(copies) && !hint->loss_signal) || !hint->min_rtt_us ||
 		       pair->age_us < hint->min_rtt_us / 2;
-	if (copying(copies))
-		return pair->print->copies < most;
-	/* A mirror of which nothing is known yet: equal datagrams within a millisecond. */
-	return !hint && copies->firsts + copies->seconds < 16;
+	return (copying(copies) || (!hint && comes_in_pairs(copies) && !is_plain(copies))) &&
+	       pair->print->copies < most_copies(copies);
 }
 
 static bool is_copy(const struct tl_copies *copies, const struct pair *pair)
 {
 	if (pair->print->path != pair->key->path)
-		return pair->age_us <=
-		       (pair->key->strong ? TL_COPIES_OTHER_PATH_GAP_US : TL_COPIES_STRONG_GAP_US);
-	if (pair->key->strong)
+		return pair->age_us <= (pair->key->strength ? TL_COPIES_OTHER_PATH_GAP_US
+							    : TL_COPIES_STRONG_GAP_US);
+	if (pair->key->strength == TL_PRINT_STRONG)
 		return pair->age_us <= TL_COPIES_STRONG_GAP_US;
+	if (pair->key->strength == TL_PRINT_GUESSED)
+		return pair->age_us <= TL_COPIES_GUESSED_GAP_US &&
+		       pair->print->copies < most_copies(copies);
 	return is_weak_copy(copies, pair);
+}
+
+/*
+ * A datagram without an identity that equals an earlier one on the same path. How they come is
+ * counted; the print stays as long as a run may go on. True when the caller is done with it.
+ */
+static bool watch_run(struct tl_copies *copies, struct tl_print *print, const struct pair *pair)
+{
+	bool was_known = comes_in_pairs(copies);
+	bool is_at_once = pair->age_us <= weak_gap_us(copies);
+
+	if (print->copies) {
+		copies->runs += !copying(copies) && pair->age_us <= RUN_US;
+		/* Where each comes twice, the third is a first again. */
+		return !copying(copies) && !was_known && pair->age_us <= RUN_US;
+	}
+	if (!is_at_once)
+		return false;
+	copies->pairs++;
+	learn_gap(copies, pair->age_us);
+	print->copies = 1;
+	copies->untold++;
+	copies->untold_bytes += pair->key->wirelen;
+	return true;
+}
+
+/* Those that passed for datagrams of their own until it was known what they are. */
+static void settle_untold(struct tl_copies *copies)
+{
+	if (!comes_in_pairs(copies) || is_plain(copies))
+		return;
+	copies->due += copies->untold;
+	copies->due_bytes += copies->untold_bytes;
+	copies->untold = 0;
+	copies->untold_bytes = 0;
 }
 
 /* The print that matches, or else the one to give up: a free one, or the oldest. */
@@ -273,6 +356,22 @@ static struct tl_print *find(struct tl_print_bucket *bucket, uint64_t hash, uint
 	return oldest;
 }
 
+/* Is it a datagram that nothing in it tells from others? */
+static bool is_bare(const struct tl_print_key *key, const struct tl_copy_hint *hint)
+{
+	return key->strength == TL_PRINT_WEAK && !hint;
+}
+
+static void begin_print(struct tl_print *print, const struct tl_print_key *key, uint32_t now_us)
+{
+	*print = (struct tl_print){
+		.hash_low = (uint32_t)(key->hash >> 16),
+		.hash_high = (uint16_t)(key->hash >> 48),
+		.time_us = now_us,
+		.path = key->path,
+	};
+}
+
 bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
 		      const struct tl_copy_hint *hint)
 {
@@ -280,7 +379,7 @@ bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, 
 	bool found;
 	struct tl_print *print = find(&copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)],
 				      key->hash, now_us, &found);
-	bool sure = key->strong || (hint && hint->occupies);
+	bool sure = key->strength == TL_PRINT_STRONG || (hint && hint->occupies);
 	int32_t age_us = (int32_t)(now_us - print->time_us);
 	/* Two taps may disagree on the order by a little. */
 	struct pair pair = { print, key, hint, (uint32_t)(age_us < 0 ? -age_us : age_us) };
@@ -288,17 +387,20 @@ bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, 
 	if (found && is_copy(copies, &pair)) {
 		if (sure && print->path == key->path)
 			learn(copies, print, pair.age_us);
+		else if (is_bare(key, hint) && print->path == key->path)
+			copies->pairs += !print->copies;
 		if (print->copies < UINT16_MAX)
 			print->copies++;
 		return true;
 	}
+	if (found && is_bare(key, hint) && print->path == key->path &&
+	    watch_run(copies, print, &pair)) {
+		settle_untold(copies);
+		return false;
+	}
 	copies->firsts += sure;
+	copies->singles += is_bare(key, hint);
 	fade(copies);
-	*print = (struct tl_print){
-		.hash_low = (uint32_t)(key->hash >> 16),
-		.hash_high = (uint16_t)(key->hash >> 48),
-		.time_us = now_us,
-		.path = key->path,
-	};
+	begin_print(print, key, now_us);
 	return false;
 }

@@ -14,12 +14,16 @@
  *   identity   what tells two packets of one sender apart       a copy when the second comes
  *   strong     an IP ID, of a sender that changes it; a SYN,    within STRONG_GAP
  *              ICMPv6, ARP: not sent again before a second
+ *   guessed    an IP ID, of a sender of which nothing is known  once, within GUESSED_GAP
  *   weak       none, but a TSval of a clock of milliseconds     after TICK, within STRONG_GAP
  *   weak       none; TCP bytes or FIN                           sooner than a retransmission could
- *   weak       none; a pure ACK, RST, or not TCP                if this mirror is known to copy
+ *   weak       none; a pure ACK or RST                          if this mirror is known to copy
+ *   weak       none; a datagram                                 likewise, or if most come in pairs
  *
  * and on another path always within OTHER_PATH_GAP (weak: STRONG_GAP). What is known of the mirror
- * is learned from the surer kinds: how often it copies, and how late. Used by the tracker alone.
+ * is learned from the surer kinds: how often it copies, and how late. Equal datagrams without an
+ * identity are as a rule sent so (DNS, syslog, games): where there is nothing surer, only that
+ * nearly all come exactly twice, at once, shows that the mirror does it. Used by the tracker alone.
  */
 #ifndef TAPLINE_ANALYZERS_TRACKER_COPIES_H
 #define TAPLINE_ANALYZERS_TRACKER_COPIES_H
@@ -33,6 +37,7 @@
 #define TL_COPIES_STRONG_GAP_US	    100000u
 #define TL_COPIES_OTHER_PATH_GAP_US 500000u
 #define TL_COPIES_WEAK_GAP_US	    10000u /* same path, whatever was learned */
+#define TL_COPIES_GUESSED_GAP_US    10000u
 
 struct tl_print {
 	uint32_t hash_low;
@@ -55,13 +60,26 @@ struct tl_copies {
 	uint32_t firsts;  /* packets with an identity that were no copies; halved with `seconds` */
 	uint32_t seconds; /* their copies on the same path */
 	uint32_t thirds;  /* second copies: the mirror shows everything three times */
+	/* IP IDs of packets in a row: how often were two the same? Many senders have just one. */
+	uint32_t id_stays, id_moves;
+	uint16_t last_id;
+	/* Datagrams without an identity: new ones, those that came again at once, or more often. */
+	uint32_t singles, pairs, runs;
+	/* Of `pairs`, those that were not told as copies, since it was not known that they are. */
+	uint32_t untold;
+	uint64_t untold_bytes;
+	uint32_t due; /* known by now: the caller takes them, and counts them */
+	uint64_t due_bytes;
 };
+
+enum tl_print_strength { TL_PRINT_WEAK = 0, TL_PRINT_GUESSED, TL_PRINT_STRONG };
 
 /* What a packet is to its copies. */
 struct tl_print_key {
 	uint64_t hash;
 	uint32_t path;
-	bool strong;
+	uint32_t wirelen;
+	uint8_t strength; /* enum tl_print_strength */
 };
 
 /* What the TCP state knows, for a packet with a weak identity. */
@@ -78,6 +96,17 @@ void tl_copies__fini(struct tl_copies *copies);
 /* False when nothing in it can be told from others. */
 bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
 		    const struct tl_layers *layers, struct tl_print_key *ret_key);
+
+/* How much does an IP ID say of a sender of which nothing else is known? */
+enum tl_print_strength tl_copies__id_strength(const struct tl_copies *copies);
+
+/* A packet that is no copy, with an IP ID. */
+static inline void tl_copies__note_id(struct tl_copies *copies, uint16_t ip_id)
+{
+	copies->id_stays += ip_id == copies->last_id;
+	copies->id_moves += ip_id != copies->last_id;
+	copies->last_id = ip_id;
+}
 
 static inline void tl_copies__prefetch(const struct tl_copies *copies,
 				       const struct tl_print_key *key)

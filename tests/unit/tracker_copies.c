@@ -134,6 +134,69 @@ Test(copies, ipv6_udp_when_the_mirror_is_known_to_copy)
 	tl_copies__fini(&bed.copies);
 }
 
+/* DNS, syslog, games: a sender may say the same twice within a millisecond. */
+Test(copies, equal_datagrams_without_an_identity_are_sent_so)
+{
+	struct bed bed;
+	struct datagram d = { .src = "2001:db8::1", .ttl = 64 };
+
+	start(&bed);
+	for (uint32_t i = 0; i < 600; i++) {
+		d.last = (uint8_t)i;
+		cr_expect_not(check(&bed, udp(&bed, &d), i * 20000));
+		if (i % 3 == 0)
+			cr_expect_not(check(&bed, udp(&bed, &d), i * 20000 + 200));
+	}
+	cr_expect_eq(bed.copies.due, 0);
+	tl_copies__fini(&bed.copies);
+}
+
+Test(copies, the_same_datagram_over_and_over_is_sent_so)
+{
+	struct bed bed;
+	struct datagram d = { .src = "2001:db8::1", .ttl = 64 };
+
+	start(&bed);
+	for (uint32_t i = 0; i < 3000; i++)
+		cr_expect_not(check(&bed, udp(&bed, &d), i * 500));
+	cr_expect_eq(bed.copies.due, 0);
+	tl_copies__fini(&bed.copies);
+}
+
+/* A mirror of both directions that shows UDP alone: what came before it was known counts, too. */
+Test(copies, datagrams_that_all_come_twice_are_copied)
+{
+	struct bed bed;
+	struct datagram d = { .src = "2001:db8::1", .ttl = 64 };
+	uint64_t copies = 0;
+
+	start(&bed);
+	for (uint32_t i = 0; i < 200; i++) {
+		d.last = (uint8_t)i;
+		cr_expect_not(check(&bed, udp(&bed, &d), i * 20000));
+		copies += check(&bed, udp(&bed, &d), i * 20000 + 5) + bed.copies.due;
+		bed.copies.due = 0;
+	}
+	cr_expect_eq(copies, 200);
+	tl_copies__fini(&bed.copies);
+}
+
+Test(copies, an_ip_id_that_stands_still_says_nothing)
+{
+	struct tl_copies copies;
+
+	memset(&copies, 0, sizeof(copies));
+	cr_assert_eq(tl_copies__init(&copies), 0);
+	cr_expect_eq(tl_copies__id_strength(&copies), TL_PRINT_GUESSED);
+	for (uint16_t i = 0; i < 10; i++)
+		tl_copies__note_id(&copies, 1);
+	cr_expect_eq(tl_copies__id_strength(&copies), TL_PRINT_WEAK);
+	for (uint16_t i = 0; i < 20; i++)
+		tl_copies__note_id(&copies, (uint16_t)(100 + i));
+	cr_expect_eq(tl_copies__id_strength(&copies), TL_PRINT_GUESSED);
+	tl_copies__fini(&copies);
+}
+
 Test(copies, later_fragments_too)
 {
 	struct bed bed;
