@@ -20,6 +20,9 @@
 #include <string.h>
 
 #include "core/periodic.h"
+#include "tapline/cursor.h"
+
+#define RTP_BYTES 12u
 
 #define PROTO_ICMP   1
 #define PROTO_UDP    17
@@ -40,6 +43,9 @@ struct flow_state {
 	uint8_t requests; /* 0, 1, 2: more */
 	bool has_slot;
 	bool client_spoke_last;
+	uint16_t number; /* of the client's newest datagram, if it looks like RTP */
+	bool is_stream;	 /* it is: numbers in a row */
+	bool answered;	 /* the server has spoken */
 };
 
 /* Two cache lines. Sums are of this second. */
@@ -342,6 +348,27 @@ static void knock(struct worker *w, struct flow_state *fs, const struct tl_flow 
 		p->knocks++;
 }
 
+/*
+ * Voice and video are even by nature. RTP (RFC 3550, 5.1): version 2, and a number that grows by
+ * one.
+ */
+static bool is_stream(struct flow_state *fs, const struct tl_packet *packet,
+		      const struct tl_layers *l)
+{
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+	const uint8_t *p;
+	uint16_t number;
+
+	tl_cursor__skip(&c, l->payload_offset);
+	p = tl_cursor__take(&c, RTP_BYTES);
+	if (!p || l->payload_bytes < RTP_BYTES || p[0] >> 6 != 2)
+		return fs->is_stream;
+	number = (uint16_t)(p[2] << 8 | p[3]);
+	fs->is_stream = fs->is_stream || number == (uint16_t)(fs->number + 1);
+	fs->number = number;
+	return fs->is_stream;
+}
+
 /* A knock: the first packet of a connection, or a request after an answer. */
 static bool is_knock(struct flow_state *fs, const struct tl_analyzer_batch *b, uint32_t i,
 		     bool by_client)
@@ -362,7 +389,13 @@ static bool is_knock(struct flow_state *fs, const struct tl_analyzer_batch *b, u
 	    (l->proto == TL_PROTO_TCP && b->segment[i].verdict != TL_VERDICT_NEW))
 		return false;
 	fs->client_spoke_last = by_client;
+	fs->answered |= !by_client;
+	/* A datagram may want no answer. */
+	after_answer |= l->proto == PROTO_UDP && !fs->answered &&
+			l->payload_bytes <= TL_PERIODIC_DATAGRAM_MAX;
 	if (!by_client || !after_answer)
+		return false;
+	if (l->proto == PROTO_UDP && is_stream(fs, &b->batch->packet[i], l))
 		return false;
 	/* The first request belongs to its connection: that has been counted. */
 	if (!fs->requests && l->proto == TL_PROTO_TCP) {

@@ -14,7 +14,8 @@
 #include "core/tcp_fault.h"
 #include "core/text.h"
 
-#define TL_PERIODIC_KNOCKS 140u
+#define TL_PERIODIC_KNOCKS	 140u
+#define TL_PERIODIC_DATAGRAM_MAX 64u /* bytes of a datagram that can be no part of a stream */
 
 enum tl_periodic_observation {
 	TL_PERIODIC_TOTALS = 1, /* all packets of a second, of one worker; knocks are empty */

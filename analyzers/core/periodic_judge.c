@@ -33,7 +33,7 @@
 #define STORM_REQUEST_SHARE 0.3
 /* A storm's checks carry next to nothing. */
 #define STORM_PAYLOAD 400u
-/* A UDP stream (voice: 20 ms) is even by nature. */
+/* Sooner, one flow of datagrams is a stream unless it says and hears next to nothing. */
 #define DATAGRAM_PERIOD_MIN_NS 100000000.0
 
 struct verdict {
@@ -201,12 +201,15 @@ static void weigh(const struct tl_periodic_judge *j, const struct tl_periodic_ru
 			   ? (double)(r->knocks - 1) * 1e9 / (double)(r->last_ns - r->first_ns)
 			   : 0;
 	if (r->way == TL_PERIODIC_CONNECTIONS)
-		v->is_storm = v->period_ns <= STORM_PERIOD_NS && v->packet_share >= STORM_SHARE;
+		v->is_storm = v->period_ns <= STORM_PERIOD_NS &&
+			      v->packet_share >= (is_datagram ? STORM_REQUEST_SHARE : STORM_SHARE);
 	else
 		v->is_storm =
 			v->period_ns <= STORM_REQUEST_NS && v->packet_share >= STORM_REQUEST_SHARE;
-	v->is_storm = v->is_storm && is_long && !is_datagram &&
-		      r->payload[0] <= r->knocks * STORM_PAYLOAD;
+	/* Who wants no answer may have to say much: telemetry. */
+	if (is_datagram && r->way == TL_PERIODIC_REQUESTS && !r->payload[1])
+		v->is_storm = false;
+	v->is_storm = v->is_storm && is_long && r->payload[0] <= r->knocks * STORM_PAYLOAD;
 }
 
 static bool is_check(const struct tl_periodic_run *r, const struct verdict *v)
@@ -217,7 +220,9 @@ static bool is_check(const struct tl_periodic_run *r, const struct verdict *v)
 	    r->payload[1] > r->knocks * SERVER_PAYLOAD_MAX)
 		return false;
 	if (r->subject.proto != TL_PROTO_TCP && r->subject.server.port &&
-	    v->period_ns < DATAGRAM_PERIOD_MIN_NS)
+	    r->way == TL_PERIODIC_REQUESTS && v->period_ns < DATAGRAM_PERIOD_MIN_NS &&
+	    (r->payload[0] > r->knocks * TL_PERIODIC_DATAGRAM_MAX ||
+	     r->payload[1] > r->knocks * TL_PERIODIC_DATAGRAM_MAX))
 		return false;
 	return (double)r->idle_ns >= IDLE_MIN * span_ns;
 }

@@ -204,18 +204,12 @@ static bool is_datagram_copy(struct tl_tracker *tracker, const struct tl_batch *
 }
 
 static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-		    const struct tl_look *look, size_t flow_offset)
+		    const struct tl_look *look)
 {
-	const struct tl_flow *flow = batch->lookup[i].ret_flow;
-	struct tl_direction *d = NULL;
-
 	if (!tracker->has_key[i])
 		return false;
-	if (look->flow)
-		return is_tcp_copy(tracker, batch, i, look->flow);
-	if (flow && batch->layers[i].proto != 6)
-		d = &state_of(batch, i, flow_offset)->dir[batch->lookup[i].ret_side];
-	return is_datagram_copy(tracker, batch, i, d);
+	return look->flow ? is_tcp_copy(tracker, batch, i, look->flow)
+			  : is_datagram_copy(tracker, batch, i, look->d);
 }
 
 static void take_tcp(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
@@ -330,12 +324,12 @@ static void tell_sender(struct tl_tracker *tracker, const struct tl_batch *batch
 }
 
 static void classify_one(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-			 struct tl_look *look, size_t flow_offset)
+			 struct tl_look *look)
 {
 	const struct tl_packet *packet = &batch->packet[i];
 	const struct tl_layers *l = &batch->layers[i];
 
-	if (is_copy(tracker, batch, i, look, flow_offset)) {
+	if (is_copy(tracker, batch, i, look)) {
 		look->segment->verdict = TL_VERDICT_COPY;
 		tracker->totals.copies++;
 		tracker->totals.copy_bytes += packet->wirelen;
@@ -382,7 +376,9 @@ void tl_tracker__classify(struct tl_tracker *tracker, const struct tl_batch *bat
 			prepare(tracker, batch, prepared++, flow_offset);
 		if (batch->lookup[i].ret_flow && has_tcp(&batch->packet[i], &batch->layers[i]))
 			look.flow = state_of(batch, i, flow_offset);
-		classify_one(tracker, batch, i, &look, flow_offset);
+		else if (batch->lookup[i].ret_flow && batch->layers[i].proto != 6)
+			look.d = &state_of(batch, i, flow_offset)->dir[batch->lookup[i].ret_side];
+		classify_one(tracker, batch, i, &look);
 	}
 }
 

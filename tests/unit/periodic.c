@@ -139,6 +139,88 @@ Test(periodic, who_asks_again_at_once_is_busy_and_no_clock)
 	cr_expect_eq(bed__count(b, "traffic.periodic", TL_INFO), 0);
 }
 
+struct datagram {
+	uint16_t port; /* the client's */
+	bool is_answer;
+	const uint8_t *payload;
+	uint32_t bytes;
+};
+
+static void send_udp(uint64_t ms, const struct datagram *d)
+{
+	uint8_t frame[256] = { 0 }, client[16] = { 0 }, server[16] = { 0 };
+	struct tl_layers l = { .proto = 17, .l3_offset = 14, .l4_offset = 34, .ttl = 64 };
+	struct tl_packet p = { .data = frame, .linktype = TL_LINKTYPE_ETHERNET };
+
+	l.ip_version = bed__address("10.0.1.5", client);
+	bed__address("10.0.2.10", server);
+	l.src = d->is_answer ? server : client;
+	l.dst = d->is_answer ? client : server;
+	l.src_port = d->is_answer ? 9999 : d->port;
+	l.dst_port = d->is_answer ? d->port : 9999;
+	l.payload_offset = 42;
+	l.payload_bytes = l.payload_caplen = d->bytes;
+	l.ip_id = ++b->ip_id;
+	memcpy(frame + 42, d->payload, d->bytes);
+	p.ts_ns = BED_START_NS + ms * BED_MS + d->is_answer * 100000u;
+	p.frame = ++b->frame;
+	p.caplen = p.wirelen = 42 + d->bytes;
+	bed__packet(b, &p, &l);
+}
+
+/* What a datagram of a stream says: RTP's head, and its number. */
+static void ask_udp(uint64_t ms, unsigned each_ms, bool is_answered, bool is_rtp)
+{
+	for (uint64_t at = 0; at < ms; at += each_ms) {
+		uint8_t bytes[32] = { is_rtp ? 0x80 : 'p', 0, (uint8_t)(at / each_ms >> 8),
+				      (uint8_t)(at / each_ms) };
+
+		send_udp(at, &(struct datagram){ 5000, false, bytes, sizeof(bytes) });
+		if (is_answered)
+			send_udp(at, &(struct datagram){ 5000, true, bytes, sizeof(bytes) });
+	}
+}
+
+Test(periodic, datagrams_each_millisecond_are_a_storm)
+{
+	const struct tl_finding *f;
+
+	ask_udp(4000, 1, true, false);
+	bed__end(b);
+	f = bed__only(b, "traffic.periodic");
+	cr_assert_not_null(f);
+	cr_expect_eq(f->severity, TL_WARNING);
+	cr_expect_float_eq(number(f, "period_ms"), 1, 0.01);
+	cr_expect_eq(f->subject.server.port, 9999);
+}
+
+Test(periodic, datagrams_that_want_no_answer_are_worth_knowing)
+{
+	ask_udp(4000, 2, false, false);
+	bed__end(b);
+	cr_assert_not_null(bed__only(b, "traffic.periodic"));
+	cr_expect_eq(bed__only(b, "traffic.periodic")->severity, TL_INFO);
+}
+
+Test(periodic, a_new_port_for_each_datagram_is_a_knock)
+{
+	uint8_t bytes[4] = "ping";
+
+	for (uint16_t i = 0; i < 3000; i++)
+		send_udp(i, &(struct datagram){ (uint16_t)(10000 + i), false, bytes, 4 });
+	bed__end(b);
+	cr_assert_not_null(bed__only(b, "traffic.periodic"));
+	cr_expect_eq(bed__only(b, "traffic.periodic")->severity, TL_WARNING);
+	cr_expect_eq(bed__only(b, "traffic.periodic")->count, 3000);
+}
+
+Test(periodic, voice_is_no_knock)
+{
+	ask_udp(8000, 20, true, true);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "traffic.periodic", TL_INFO), 0);
+}
+
 Test(periodic, copies_are_not_knocks)
 {
 	const struct bed_pair p = { "10.0.1.5", "10.0.2.10", 40000, 80 };
