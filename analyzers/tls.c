@@ -25,6 +25,7 @@
 
 #define PROTO_TCP      6
 #define LOOKS_MAX      16u /* segments of a side that may begin TLS */
+#define ANSWER_HOLE_MAX 1048576u /* before the first segment that is seen of an answer */
 #define SILENT_NS      5000000000ull
 #define SILENT_SURE_NS 3000000000ull
 #define STORE_BYTES    1048576u
@@ -106,12 +107,15 @@ static void on_close(struct tls_step *s, bool is_reset)
 static void begin(struct tls_step *s, struct tls_flow *fs, const struct tl_stream_packet *p,
 		  uint8_t side)
 {
+	uint32_t said = fs->said[!side];
 	struct tls_handshake *h = tls_handshake__take(s->w, fs);
 
 	s->h = h;
 	if (!h)
 		return;
 	h->client = side;
+	h->said = said;
+	h->hello_ack = p->layers->ack;
 	tl_stream__begin_at(&h->stream[TLS_CLIENT], p);
 	h->report = (struct tls_report){
 		.first_ns = s->ts_ns,
@@ -131,6 +135,14 @@ static bool looks_like_hello(const struct tl_packet *packet, const struct tl_lay
 	return !c.failed && tl_tls__begins_hello(c.at, tl_cursor__left(&c));
 }
 
+static void note_plaintext(struct tls_flow *fs, const struct tl_stream_packet *p, uint8_t side)
+{
+	uint32_t end = p->segment->relative_seq + p->layers->payload_bytes;
+
+	if (!tl_segment__is_void(p->segment) && end > fs->said[side] && end < UINT16_MAX)
+		fs->said[side] = (uint16_t)end;
+}
+
 /* Looks at the payload of a flow that is not known to be TLS. */
 static void look(struct tls_step *s, struct tls_flow *fs, const struct tl_stream_packet *p,
 		 uint8_t side)
@@ -139,9 +151,40 @@ static void look(struct tls_step *s, struct tls_flow *fs, const struct tl_stream
 		begin(s, fs, p, side);
 		return;
 	}
-	fs->has_data |= (uint8_t)(1u << side);
+	note_plaintext(fs, p, side);
 	if (++fs->looks[side] >= LOOKS_MAX)
 		fs->done = 1;
+}
+
+/*
+ * The server's TLS begins where the client_hello says that it had come to, and after the plaintext
+ * that was under way by then (STARTTLS). The first segment that is seen may be a later one.
+ */
+static void answer_begins(struct tls_handshake *h, const struct tl_stream_packet *p)
+{
+	struct tl_stream *stream = &h->stream[TLS_SERVER];
+	uint32_t from;
+
+	if (!p->layers->payload_bytes || tl_segment__is_void(p->segment))
+		return;
+	h->answered = true;
+	h->base = p->layers->seq - p->segment->relative_seq;
+	from = h->hello_ack - h->base;
+	if (h->said && (int32_t)(from - h->said) < 0)
+		from = h->said;
+	tl_stream__begin_at(stream, p);
+	if (stream->next_seq - from < ANSWER_HOLE_MAX)
+		stream->next_seq = from;
+}
+
+/*
+ * The tracker knows of no hole before the first byte that it saw of a side without its SYN. What
+ * the client has ACKed of it will not come any more.
+ */
+static bool is_beginning_missed(const struct tls_handshake *h, const struct tl_stream_packet *p)
+{
+	return h->answered && (int32_t)h->stream[TLS_SERVER].next_seq < 0 &&
+	       p->layers->tcp_flags & TL_TCP_ACK && (int32_t)(p->layers->ack - h->base) >= 0;
 }
 
 static void follow(struct tls_step *s, struct tls_flow *fs, const struct tl_stream_packet *p,
@@ -153,14 +196,13 @@ static void follow(struct tls_step *s, struct tls_flow *fs, const struct tl_stre
 	uint8_t flags = p->layers->tcp_flags;
 
 	s->side = end.side = side == h->client ? TLS_CLIENT : TLS_SERVER;
-	/* After some plaintext the server's TLS begins with the next byte that it sends. */
-	if (s->side == TLS_SERVER && p->segment->new_bytes && fs->has_data & 1u << side) {
-		tl_stream__begin_at(&h->stream[TLS_SERVER], p);
-		fs->has_data &= (uint8_t) ~(1u << side);
-	}
+	if (s->side == TLS_SERVER && !h->answered)
+		answer_begins(h, p);
+	if (s->side == TLS_CLIENT && is_beginning_missed(h, p))
+		tls_handshake__lose(s->w, h, TLS_SERVER);
 	if (s->side == TLS_SERVER && p->segment->acked_bytes)
 		h->progress |= TLS_HELLO_ACKED;
-	if (s->side == TLS_CLIENT || !(fs->has_data & 1u << side))
+	if (!(h->progress & TLS_LOST && h->tls[s->side].lost))
 		tl_reassembly__push(s->w->reassembly, &h->stream[s->side], p, &sink);
 	if (flags & TL_TCP_RST)
 		on_close(&end, true);
@@ -181,7 +223,7 @@ static void on_tcp(struct tls_worker *w, struct tls_flow *fs, const struct tl_fl
 			      .ts_ns = p->packet->ts_ns,
 			      .frame = p->packet->frame };
 
-	if (fs->handshake)
+	if (fs->is_followed)
 		s.h = &w->handshake[fs->handshake - 1];
 	else if (p->layers->payload_bytes && !(flags & (TL_TCP_SYN | TL_TCP_RST)))
 		look(&s, fs, p, lookup->ret_side);
@@ -237,7 +279,7 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 	struct tls_flow *fs = flow_state;
 	struct tls_step s = { .w = w, .flow = flow, .ts_ns = w->now_ns, .side = TLS_CLIENT };
 
-	if (!fs->handshake)
+	if (!fs->is_followed)
 		return;
 	s.h = &w->handshake[fs->handshake - 1];
 	if (end != TL_FLOW_END_EVICTED)

@@ -39,6 +39,7 @@ struct tls_handshake *tls_handshake__take(struct tls_worker *w, struct tls_flow 
 		w->withheld++;
 		return NULL;
 	}
+	fs->is_followed = 1;
 	h = &w->handshake[fs->handshake - 1];
 	memset(h, 0, sizeof(*h));
 	return h;
@@ -86,7 +87,17 @@ void tls_handshake__give_back(struct tls_worker *w, struct tls_flow *fs)
 	h->next_free = w->handshake_free;
 	w->handshake_free = fs->handshake;
 	fs->handshake = 0;
+	fs->is_followed = 0;
 	fs->done = 1;
+}
+
+void tls_handshake__lose(struct tls_worker *w, struct tls_handshake *h, uint8_t side)
+{
+	const struct tl_chunk_sink nowhere = { .chunk = no_chunk };
+
+	h->progress |= TLS_LOST;
+	h->tls[side].lost = true;
+	tl_reassembly__close(w->reassembly, &h->stream[side], &nowhere);
 }
 
 /* --- reports -----------------------------------------------------------------------------------

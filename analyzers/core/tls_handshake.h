@@ -41,6 +41,10 @@ struct tls_handshake {
 	uint8_t body_side;
 	uint8_t client; /* side of the flow */
 	uint16_t progress;
+	bool answered;	       /* the server's stream has begun */
+	uint32_t hello_ack;    /* of the client_hello: there the server's TLS begins */
+	uint32_t said;	       /* relative end of the plaintext that the server sent before; 0 */
+	uint32_t base;	       /* of the server's relative numbers */
 	struct tl_stream stream[2]; /* TLS_CLIENT, TLS_SERVER */
 	struct tl_tls_stream tls[2];
 	uint8_t records_13;	   /* encrypted records of the server before the client's answer */
@@ -50,9 +54,12 @@ struct tls_handshake {
 };
 
 struct tls_flow {
-	uint32_t handshake; /* index + 1 */
-	uint8_t looks[2];   /* segments with payload, by side */
-	uint8_t has_data;   /* bit of each side: it sent payload */
+	union {
+		uint32_t handshake; /* index + 1; while it is followed */
+		uint16_t said[2];   /* before: relative end of a side's plaintext, at the most */
+	};
+	uint8_t looks[2]; /* segments with payload, by side */
+	uint8_t is_followed;
 	uint8_t done;
 };
 
@@ -99,6 +106,9 @@ void tls_handshake__prove(const struct tls_step *s, enum tls_what what, uint8_t 
 void tls_handshake__report(const struct tls_step *s, enum tls_outcome outcome,
 			   enum tls_failure failure);
 bool tls_handshake__is_13(const struct tls_handshake *h);
+
+/* The bytes of this side can't be followed any more: no verdict. */
+void tls_handshake__lose(struct tls_worker *w, struct tls_handshake *h, uint8_t side);
 
 /* For tl_chunk_sink; ctx is a struct tls_step, whose side says whose bytes these are. */
 void tls_handshake__on_chunk(void *ctx, const struct tl_chunk *chunk);
