@@ -12,6 +12,10 @@
  * one, when data is accepted again. The scale of the window does not matter for a 0. A probe may
  * have any shape: the tracker knows them, and an ACK that repeats the 0 answers one unseen.
  *
+ * A window of a few bytes is as good as shut (the silly window syndrome, RFC 9293, 3.8.6.2.2): the
+ * stall goes on as long as less than NARROW_BYTES are offered, where the scale is known. What
+ * squeezes through then counts as what waited.
+ *
  * A window that is shut while nobody has anything to send hurts nobody: then it is an info.
  *
  * Invariants: copies never count; a flow without a shut window costs 8 bytes and two tests; flows
@@ -27,6 +31,8 @@
 #define WARN_MS	       1000u
 #define ERROR_MS       5000u
 #define REPORTS_EACH_S 4000u
+#define NARROW_BYTES   512u /* less than the least segment that all must take (RFC 9293, 3.7.1) */
+#define SQUEEZED_LEAST 3u   /* segments through a narrow window, before it is told of */
 
 struct stall {
 	uint64_t shut_ns; /* 0: the window is open */
@@ -41,18 +47,26 @@ struct stall {
 	uint32_t probes, answers, probes_told;
 	uint32_t blocked; /* bytes */
 	uint32_t ack;
-	uint16_t stalls; /* begun */
-	bool was_told;	 /* of this flow */
+	uint32_t squeezed; /* segments of the stall that came through a narrow window */
+	uint16_t stalls;   /* begun */
+	uint16_t narrow;   /* bytes that are offered; 0: none */
+	uint16_t widest;   /* of the stall: bytes; 0: it was shut all the time */
+	bool was_told;	   /* of this flow */
 };
 
 struct entry {
 	uint32_t next_free;	    /* index + 1 */
 	const struct tl_flow *flow; /* borrowed until it ends; NULL: free */
+	const struct flow_state *fs;
 	struct stall side[2];
 };
 
+enum { SAW_SYN = 1u << 0, SAW_SCALE = 1u << 1, WAS_WIDE = 1u << 2 };
+
 struct flow_state {
-	uint32_t entry; /* index + 1; 0: no window was ever shut */
+	uint32_t entry;	  /* index + 1; 0: no window was ever shut */
+	uint8_t flags[2]; /* by side */
+	uint8_t scale[2];
 };
 
 struct worker {
@@ -80,6 +94,8 @@ struct report {
 	uint32_t probes, blocked;
 	uint32_t ack;
 	uint16_t stalls; /* begun */
+	uint16_t widest; /* bytes */
+	bool was_wide;	 /* before */
 	bool is_new_flow;
 	bool by_client;
 	uint8_t app;
@@ -94,6 +110,7 @@ struct step {
 	const struct tl_packet *packet;
 	const struct tl_layers *layers;
 	const struct tl_segment *segment;
+	const struct flow_state *fs;
 	uint64_t now_ns;
 	uint8_t side;
 };
@@ -134,6 +151,8 @@ static void report(const struct step *step, struct stall *s, uint8_t side)
 		.blocked = s->blocked,
 		.ack = s->ack,
 		.stalls = s->stalls,
+		.widest = s->squeezed >= SQUEEZED_LEAST ? s->widest : 0,
+		.was_wide = step->fs->flags[side] & WAS_WIDE,
 		.is_new_flow = !s->was_told,
 		.by_client = side == step->flow->client,
 		.app = step->flow->app,
@@ -170,6 +189,7 @@ static void shut(const struct step *step, struct stall *s)
 	s->shut_frame = step->packet->frame;
 	s->ack = step->layers->ack;
 	s->resumed_ns = s->opened_ns = 0;
+	s->squeezed = s->widest = 0;
 	if (s->stalls < UINT16_MAX)
 		s->stalls++;
 }
@@ -217,6 +237,54 @@ static void probed(const struct step *step, struct stall *s)
 
 /* --- one packet ------------------------------------------------------------------------------ */
 
+static void note_syn(const struct step *step, struct flow_state *fs)
+{
+	fs->flags[step->side] |= SAW_SYN;
+	if (step->layers->flags & TL_LAYERS_TCP_WSCALE)
+		fs->flags[step->side] |= SAW_SCALE;
+	fs->scale[step->side] = step->layers->wscale < 14 ? step->layers->wscale : 14;
+}
+
+/* What the window of this segment comes to, at least: without the SYNs its scale is not known. */
+static uint32_t offered_bytes(const struct step *step)
+{
+	const struct flow_state *fs = step->fs;
+
+	return (uint32_t)step->layers->window
+	       << (fs->flags[0] & fs->flags[1] & SAW_SCALE ? fs->scale[step->side] : 0);
+}
+
+/* More than 0 and too little to send into? Only where the scale is known (RFC 7323, 2.2). */
+static bool is_narrow(const struct step *step)
+{
+	uint32_t bytes = step->layers->window;
+
+	return bytes && bytes < NARROW_BYTES && step->fs->flags[0] & step->fs->flags[1] & SAW_SYN &&
+	       offered_bytes(step) < NARROW_BYTES;
+}
+
+static void narrow(const struct step *step, struct stall *s)
+{
+	s->narrow = (uint16_t)offered_bytes(step);
+	if (s->narrow > s->widest)
+		s->widest = s->narrow;
+	s->resumed_ns = 0;
+}
+
+/* A window that is too narrow lasts until it is wide. */
+static void on_narrow(const struct step *step, struct stall *s)
+{
+	if (!is_shut(s)) {
+		settle(step, s, step->side);
+		shut(step, s);
+	}
+	narrow(step, s);
+	if (s->squeezed >= SQUEEZED_LEAST && step->now_ns >= s->told_ns + TELL_OPEN_NS) {
+		count_until(s, step->now_ns);
+		report(step, s, step->side);
+	}
+}
+
 /* The side that advertises the window. */
 static void on_receiver(const struct step *step, struct stall *s)
 {
@@ -224,6 +292,11 @@ static void on_receiver(const struct step *step, struct stall *s)
 
 	if (!(step->layers->tcp_flags & TL_TCP_ACK))
 		return;
+	if (is_narrow(step)) {
+		on_narrow(step, s);
+		return;
+	}
+	s->narrow = 0;
 	if (!is_shut(s)) {
 		if (step->layers->window)
 			return;
@@ -267,7 +340,10 @@ static void on_sender(const struct step *step, struct stall *s)
 		probed(step, s);
 		break;
 	case TL_VERDICT_NEW:
-		if (segment->new_bytes > 1 && !s->resumed_ns) {
+		if (segment->new_bytes && segment->new_bytes <= s->narrow) {
+			s->squeezed++;
+			add_blocked(s, segment->new_bytes);
+		} else if (segment->new_bytes > 1 && !s->resumed_ns) {
 			s->resumed_ns = step->now_ns;
 			s->resumed_frame = step->packet->frame;
 			add_blocked(s, segment->new_bytes);
@@ -310,6 +386,7 @@ static struct entry *entry_take(const struct step *step, struct flow_state *fs)
 	e = &w->entry[fs->entry - 1];
 	memset(e, 0, sizeof(*e));
 	e->flow = step->flow;
+	e->fs = fs;
 	return e;
 }
 
@@ -320,7 +397,9 @@ static void on_tcp(const struct step *step, struct flow_state *fs)
 	struct entry *e = fs->entry ? &step->w->entry[fs->entry - 1] : NULL;
 
 	if (!e) {
-		if (step->layers->window || !(flags & TL_TCP_ACK) || ends)
+		if (step->layers->window >= NARROW_BYTES || !(flags & TL_TCP_ACK) || ends)
+			return;
+		if (step->layers->window && !is_narrow(step))
 			return;
 		e = entry_take(step, fs);
 		if (!e)
@@ -356,6 +435,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 
 	while (left) {
 		const uint32_t i = tl_analyzer_batch__next(&left);
+		struct flow_state *fs;
 		struct step step = {
 			.w = state,
 			.flow = b->batch->lookup[i].ret_flow,
@@ -366,8 +446,15 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 			.side = b->batch->lookup[i].ret_side,
 		};
 
-		if (!(step.layers->tcp_flags & TL_TCP_SYN))
-			on_tcp(&step, tl_analyzer_batch__flow_state(b, i, flow_offset));
+		fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		step.fs = fs;
+		if (step.layers->tcp_flags & TL_TCP_SYN) {
+			note_syn(&step, fs);
+			continue;
+		}
+		if (!(fs->flags[step.side] & WAS_WIDE) && offered_bytes(&step) >= NARROW_BYTES)
+			fs->flags[step.side] |= WAS_WIDE;
+		on_tcp(&step, fs);
 	}
 }
 
@@ -376,7 +463,9 @@ static void tick(void *state, uint64_t now_ns)
 	struct worker *w = state;
 
 	for (uint32_t i = 0; i < w->used && w->waiting; i++) {
-		struct step step = { .w = w, .flow = w->entry[i].flow, .now_ns = now_ns };
+		struct step step = {
+			.w = w, .flow = w->entry[i].flow, .fs = w->entry[i].fs, .now_ns = now_ns
+		};
 
 		for (uint8_t side = 0; side < 2 && step.flow; side++) {
 			struct stall *s = &w->entry[i].side[side];
@@ -391,7 +480,7 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 {
 	struct flow_state *fs = flow_state;
 	struct worker *w = state;
-	struct step step = { .w = w, .flow = flow, .now_ns = flow->last_ns };
+	struct step step = { .w = w, .flow = flow, .fs = fs, .now_ns = flow->last_ns };
 
 	(void)end;
 	if (!fs->entry)
@@ -426,7 +515,10 @@ static void add(struct tl_finding *f, const char *name, uint64_t value)
 static void prove(struct tl_finding *f, const struct report *r)
 {
 	if (r->stalls)
-		tl_finding__evidence(f, r->shut_frame, r->shut_ns, "window 0, ack %u", r->ack);
+		tl_finding__evidence(f, r->shut_frame, r->shut_ns,
+				     r->widest ? "window of %u bytes or less, ack %u"
+					       : "window %u, ack %u",
+				     r->widest, r->ack);
 	if (r->probe_ns)
 		tl_finding__evidence(f, r->probe_frame, r->probe_ns, "probe of the shut window");
 	if (r->opened_ns)
@@ -443,10 +535,14 @@ static void weigh(const struct judge *j, struct tl_finding *f, const struct repo
 	uint64_t drops = tl_facts__capture_drops(j->view.facts);
 	bool probed = tl_finding__detail_get_u64(f, "probes");
 	bool harms = probed || tl_finding__detail_get_u64(f, "bytes_blocked");
+	bool is_narrow = tl_finding__detail_get_u64(f, "widest_window");
 
 	f->severity = TL_INFO;
 	if (harms && (longest >= WARN_MS || stalled / flows >= 2 * WARN_MS))
-		f->severity = longest >= ERROR_MS ? TL_ERROR : TL_WARNING;
+		f->severity = longest >= ERROR_MS && !is_narrow ? TL_ERROR : TL_WARNING;
+	/* It never had more to offer: a small device, as it is. */
+	if (is_narrow && !r->was_wide)
+		f->severity = TL_INFO;
 	f->confidence = probed ? 0.97 : 0.85;
 	f->counter_evidence_count = 0;
 	if (!harms)
@@ -483,7 +579,13 @@ static void word(struct tl_finding *f, const struct report *r)
 	else
 		tl_text__endpoint(receiver, shut_by);
 	tl_text__endpoint(r->by_client ? &s->server : &s->client, peer);
-	if (flows == 1)
+	if (flows == 1 && r->widest)
+		tl_finding__summary(f,
+				    "%s left %s a receive window of %u bytes or less (%stcp/%u) "
+				    "for %s (%llu time%s, the longest %s)",
+				    shut_by, peer, r->widest, app, s->server.port, sum,
+				    (unsigned long long)stalls, tl_text__plural(stalls), longest);
+	else if (flows == 1)
 		tl_finding__summary(f,
 				    "%s shut its receive window to %s (%stcp/%u) for %s (%llu "
 				    "time%s, the longest %s; %llu probe%s found it shut)",
@@ -550,6 +652,8 @@ static void observe(void *state, const struct tl_observation *o)
 	add(f, "bytes_blocked", r.blocked);
 	if (r.longest_ns / TL_NS_PER_MS > tl_finding__detail_get_u64(f, "longest_ms") || is_new)
 		tl_finding__detail_u64(f, "longest_ms", r.longest_ns / TL_NS_PER_MS);
+	if (r.widest > tl_finding__detail_get_u64(f, "widest_window"))
+		tl_finding__detail_u64(f, "widest_window", r.widest);
 	add(f, "stalls", is_new && !r.stalls ? 1 : r.stalls);
 	tl_finding__detail_u64(f, "flows", f->count);
 	weigh(j, f, &r);

@@ -17,6 +17,7 @@ struct fault_extra {
 	uint8_t ttl;
 	uint16_t ip_id;
 	bool is_shut; /* window 0 */
+	uint16_t window;
 	uint32_t tsval;
 	bool is_copy;
 };
@@ -38,7 +39,7 @@ static inline void fault__tcp(struct bed *b, const struct bed_tcp *t, const stru
 	l.ack = t->ack;
 	l.tcp_flags = t->flags;
 	l.ttl = x->ttl ? x->ttl : 64;
-	l.window = x->is_shut ? 0 : 65535;
+	l.window = x->is_shut ? 0 : x->window ? x->window : 65535;
 	l.tsval = x->tsval;
 	l.flags = x->tsval ? TL_LAYERS_TCP_TS : 0;
 	l.payload_offset = 54;

@@ -148,6 +148,41 @@ Test(window, data_that_is_not_accepted_is_a_probe)
 	cr_expect_gt(bed__detail(only(), "probes"), before);
 }
 
+/* A receiver that offers `window` bytes, and is sent as much, each 100 ms. */
+static void squeeze(const struct bed_pair *pair, uint16_t window, unsigned times)
+{
+	struct talk t = talk__open(b, pair, 0);
+	struct fault_extra narrow = { .window = window };
+
+	talk__up(&t, 50, 20);
+	talk__down(&t, 100, 1000);
+	talk__data(&t, 120, false, 1000);
+	talk__ack(&t, 130, true, narrow);
+	for (unsigned i = 1; i <= times; i++) {
+		talk__data(&t, 130 + i * 100, false, window);
+		talk__ack(&t, 131 + i * 100, true, narrow);
+	}
+	talk__ack(&t, 200 + times * 100, true, NO_X);
+	bed__end(b);
+}
+
+Test(window, a_few_bytes_are_as_good_as_none)
+{
+	squeeze(&mysql, 40, 60);
+	cr_expect_eq(only()->severity, TL_WARNING);
+	cr_expect_eq(bed__detail(only(), "stalled_ms"), 6070);
+	cr_expect_eq(bed__detail(only(), "widest_window"), 40);
+	cr_expect_eq(bed__detail(only(), "bytes_blocked"), 60 * 40);
+	cr_expect(strstr(only()->summary, "a receive window of 40 bytes or less"), "%s",
+		  only()->summary);
+}
+
+Test(window, a_segment_is_enough)
+{
+	squeeze(&mysql, 600, 60);
+	cr_expect_eq(bed__count(b, "tcp.zero_window", TL_INFO), 0);
+}
+
 Test(window, copies_count_once)
 {
 	struct talk t = stalled(&mysql, 700);
