@@ -55,6 +55,12 @@ _Static_assert(sizeof(struct http_fine) <= TL_OBSERVATION_BYTES, "fits in one ob
 #define HTTP_GROUP_FLOWS   64
 #define HTTP_GROUP_PROOFS  TL_EVIDENCE_MAX
 
+enum http_by {
+	HTTP_BY_SILENCE = 1u << 0,
+	HTTP_BY_CLIENT = 1u << 1,
+	HTTP_BY_CUT = 1u << 2, /* a RST while bytes of the body were coming */
+};
+
 struct http_group_key {
 	uint8_t observation; /* enum http_observation */
 	uint8_t is_wide;     /* many URIs of one server: no method, no template */
@@ -62,7 +68,7 @@ struct http_group_key {
 	uint8_t ip_version;
 	uint16_t status;
 	uint16_t port;
-	uint8_t by; /* SHORT: how it ended, and by whom */
+	uint8_t by; /* SHORT: how it ended, and by whom (enum http_by) */
 	uint8_t reserved[7];
 	uint8_t server[16];
 	uint64_t target; /* hash of method and template */
@@ -83,8 +89,11 @@ struct http_group_proof {
 struct http_group {
 	struct http_group_key key;
 	bool used, told;
-	bool one_uri; /* all occurrences have the first one's */
+	bool one_uri;	     /* all occurrences have the first one's */
+	bool is_consequence; /* of what another finding tells */
+	bool was_judged;     /* after that finding had its time to come */
 	uint64_t at_ns, first_ns, last_ns;
+	uint64_t first_end_ns;
 	struct tl_subject subject;
 	struct http_report first;
 	uint64_t count, flows;
@@ -99,6 +108,7 @@ struct http_context {
 	const struct tl_judge_facts *facts;
 	uint64_t fine; /* responses of this server without an error */
 	uint64_t unseen, withheld;
+	bool is_consequence; /* of what another finding tells */
 };
 
 /* Writes all of the finding but kind and id. */

@@ -15,11 +15,16 @@
 #include <string.h>
 
 #include "core/http.h"
+#include "core/outage.h"
 #include "core/text.h"
 
 #define GROUPS	      512u
 #define SERVICES      4096u /* a power of two */
 #define TARGETS_APART 16u
+
+#define CUT_NS	    900000000ull  /* as tcp.reset counts idleness */
+#define TOLD_NS	    1000000000ull /* findings of one event may lie this far apart */
+#define CUT_TOLD_NS 5000000000ull /* tcp.reset is told when the flow has ended */
 
 struct service {
 	struct tl_endpoint server;
@@ -98,6 +103,8 @@ static void group_add(struct http_group *g, const struct tl_observation *o,
 
 	if (r->body.ts_ns > last_ns)
 		last_ns = r->body.ts_ns;
+	if (r->end.ts_ns && (!g->first_end_ns || r->end.ts_ns < g->first_end_ns))
+		g->first_end_ns = r->end.ts_ns;
 	if (!g->count) {
 		g->first = *r;
 		g->subject = o->subject;
@@ -128,6 +135,8 @@ static void group_merge(struct http_group *to, const struct http_group *from)
 		to->first_ns = from->first_ns;
 	}
 	to->one_uri = false;
+	if (from->first_end_ns && (!to->first_end_ns || from->first_end_ns < to->first_end_ns))
+		to->first_end_ns = from->first_end_ns;
 	if (from->last_ns > to->last_ns)
 		to->last_ns = from->last_ns;
 	to->count += from->count;
@@ -232,7 +241,34 @@ static bool is_service(const struct service *service, const struct tl_endpoint *
 	       tl_endpoint__same_host(&service->server, server);
 }
 
-static void tell(struct http_judge *j, struct http_group *g)
+/* Does a finding say that this service's connections were cut in that time? */
+static bool says_cut(const struct tl_finding *f, const struct http_group *g)
+{
+	if (strcmp(f->kind, "tcp.reset") && strcmp(f->kind, "tcp.idle_timeout"))
+		return false;
+	return f->severity >= TL_WARNING && f->subject.server.port == g->subject.server.port &&
+	       tl_endpoint__same_host(&f->subject.server, &g->subject.server) &&
+	       f->first_ns <= g->last_ns + TOLD_NS && f->last_ns + TOLD_NS >= g->first_end_ns;
+}
+
+/* One cause, one finding: what was cut in the middle is short because it was cut. */
+static bool is_consequence(struct http_judge *j, struct http_group *g)
+{
+	const struct tl_findings *findings = j->view.findings;
+	const struct tl_finding *f = NULL;
+
+	if (g->key.observation != HTTP_SHORT || !g->first_end_ns)
+		return false;
+	if (!(g->key.by & HTTP_BY_CLIENT) &&
+	    tl_outage__explains(findings, &g->subject.server, g->first_end_ns, g->last_ns))
+		g->is_consequence = true;
+	while (g->key.by & HTTP_BY_CUT && !g->is_consequence &&
+	       (f = tl_findings__next(findings, f)))
+		g->is_consequence = says_cut(f, g);
+	return g->is_consequence;
+}
+
+static void tell(struct http_judge *j, struct http_group *g, uint64_t now_ns)
 {
 	const struct service *service = service_of(j, &g->subject.server);
 	struct http_context context = {
@@ -240,6 +276,8 @@ static void tell(struct http_judge *j, struct http_group *g)
 		.fine = is_service(service, &g->subject.server) ? service->fine : 0,
 		.unseen = j->unseen,
 		.withheld = j->withheld,
+		.is_consequence = is_consequence(j, g) ||
+				  (g->key.by & HTTP_BY_CUT && now_ns < g->last_ns + CUT_TOLD_NS),
 	};
 	struct tl_finding *f;
 	bool is_new;
@@ -250,6 +288,25 @@ static void tell(struct http_judge *j, struct http_group *g)
 	http_words__write(g, &context, f);
 	tl_findings__commit(j->view.findings, f, g->at_ns);
 	g->told = true;
+}
+
+/*
+ * Who cuts a connection while the body is coming is not waiting for the rest of it. A RST that
+ * comes later ends a wait for bytes that Content-Length promised.
+ */
+static uint8_t how_it_ended(const struct http_report *r)
+{
+	uint64_t body_ns = r->body.ts_ns > r->request.ts_ns ? r->body.ts_ns : r->request.ts_ns;
+	unsigned by = 0;
+
+	if (r->end_kind == HTTP_END_SILENCE)
+		by |= HTTP_BY_SILENCE;
+	if (r->is_ended_by_client)
+		by |= HTTP_BY_CLIENT;
+	if (r->end_kind == HTTP_END_RST && r->end.ts_ns < body_ns + CUT_NS &&
+	    (r->is_response ? !r->is_ended_by_client : !r->status))
+		by |= HTTP_BY_CUT;
+	return (uint8_t)by;
 }
 
 static void observe_report(struct http_judge *j, const struct tl_observation *o)
@@ -271,7 +328,7 @@ static void observe_report(struct http_judge *j, const struct tl_observation *o)
 	if (o->kind == HTTP_STATUS || !r.is_response)
 		key.status = r.status;
 	if (o->kind == HTTP_SHORT)
-		key.by = (uint8_t)(r.is_ended_by_client << 1 | (r.end_kind == HTTP_END_SILENCE));
+		key.by = how_it_ended(&r);
 	key.target = tl_text__hash(tl_text__hash(0, r.method, strlen(r.method)), template,
 				   strlen(template));
 	g = group_for(j, key);
@@ -280,7 +337,7 @@ static void observe_report(struct http_judge *j, const struct tl_observation *o)
 		return;
 	}
 	group_add(g, o, &r);
-	tell(j, g);
+	tell(j, g, o->ts_ns);
 }
 
 static void observe_fine(struct http_judge *j, const struct tl_observation *o)
@@ -338,6 +395,19 @@ static void take_totals(struct http_judge *j, const struct tl_run_totals *totals
 		    totals->analysis_shed_packets;
 }
 
+/* May it have become the consequence of another finding, or turned out to be none? */
+static bool is_due(struct http_judge *j, struct http_group *g, uint64_t now_ns)
+{
+	bool was = g->is_consequence, waited = now_ns >= g->last_ns + CUT_TOLD_NS;
+
+	if (is_consequence(j, g) != was)
+		return true;
+	if (!(g->key.by & HTTP_BY_CUT) || was || !waited || g->was_judged)
+		return false;
+	g->was_judged = true;
+	return true;
+}
+
 /* Words each finding a last time, with all that is known by now, before the store settles it. */
 void http_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
 {
@@ -347,9 +417,13 @@ void http_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *
 	for (uint32_t i = 0; i < GROUPS; i++) {
 		struct http_group *g = &j->group[i];
 
-		if (!g->used || g->at_ns + TL_FINDING_QUIET_NS > now_ns)
+		if (!g->used)
 			continue;
-		tell(j, g);
+		if (is_due(j, g, now_ns))
+			tell(j, g, now_ns);
+		if (g->at_ns + TL_FINDING_QUIET_NS > now_ns)
+			continue;
+		tell(j, g, now_ns);
 		g->used = false;
 	}
 }
@@ -362,5 +436,5 @@ void http_judge__finish(void *state, uint64_t now_ns, const struct tl_run_totals
 	take_totals(j, totals);
 	for (uint32_t i = 0; i < GROUPS; i++)
 		if (j->group[i].used)
-			tell(j, &j->group[i]);
+			tell(j, &j->group[i], UINT64_MAX);
 }

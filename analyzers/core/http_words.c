@@ -281,6 +281,11 @@ static void weigh(const struct words *w, struct tl_finding *f)
 				(unsigned long long)w->c->unseen);
 		}
 	}
+	if (w->c->is_consequence) {
+		f->severity = TL_INFO;
+		tl_finding__counter_evidence(f, 0, w->g->last_ns,
+					     "tcp.reset or service.crash tells why: it was cut");
+	}
 	if (w->c->fine)
 		tl_finding__counter_evidence(f, 0, w->g->last_ns,
 					     "%llu other responses of this server were no errors",

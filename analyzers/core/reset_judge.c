@@ -368,6 +368,35 @@ static void settle_timer(struct reset_judge *j, struct group *g, uint32_t n)
 	tl_findings__commit(j->view.findings, f, sum.last_ns);
 }
 
+/* Does a finding say that the server waited in vain for what Content-Length promised? */
+static bool says_short(const struct tl_finding *f, const struct reset_sum *sum)
+{
+	const struct tl_endpoint *server = &sum->subject.server;
+
+	return !strcmp(f->kind, "http.body_mismatch") && f->severity >= TL_WARNING &&
+	       f->subject.server.port == server->port &&
+	       tl_endpoint__same_host(&f->subject.server, server) && f->first_ns <= sum->first_ns &&
+	       f->last_ns + TL_NS_PER_SEC >= sum->last_ns;
+}
+
+/* One cause, one finding: a server that ends such a wait by a RST only answers. */
+static void calm(const struct reset_judge *j, const struct reset_sum *sum, struct tl_finding *f)
+{
+	const struct tl_finding *other = NULL;
+
+	if (sum->first.sender != RESET_BY_SERVER || sum->first.phase != RESET_IN_IDLE)
+		return;
+	while ((other = tl_findings__next(j->view.findings, other))) {
+		if (!says_short(other, sum) || other->count < sum->flows)
+			continue;
+		f->severity = TL_INFO;
+		tl_finding__counter_evidence(
+			f, 0, f->last_ns,
+			"http.body_mismatch tells why: it waited for the rest of a body");
+		return;
+	}
+}
+
 static void settle_resets(struct reset_judge *j, struct group *g, uint32_t n)
 {
 	struct reset_sum sum = g->baked;
@@ -387,6 +416,7 @@ static void settle_resets(struct reset_judge *j, struct group *g, uint32_t n)
 	}
 	sum.withheld = j->withheld;
 	reset_words__reset(&sum, j->view.facts, f);
+	calm(j, &sum, f);
 	tl_findings__commit(j->view.findings, f, sum.last_ns);
 }
 

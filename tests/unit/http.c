@@ -347,6 +347,48 @@ Test(http, server_that_closes_within_a_body)
 	cr_expect_eq(f->evidence[3].frame, 7);
 }
 
+/* A POST of which the server cuts the connection, `ms` after the last bytes that it took. */
+static void cut_a_post(uint64_t ms)
+{
+	struct talk t = connect_at(0, 40000);
+
+	CLIENT(&t, .text = "POST /up HTTP/1.1\r\nContent-Length: 100000\r\n\r\n");
+	CLIENT(&t, .bytes = 1000);
+	SERVER(&t, 0);
+	t.ms += ms;
+	SERVER(&t, .flags = TL_TCP_RST);
+}
+
+Test(http, body_that_a_reset_cuts_is_the_resets_doing)
+{
+	cut_a_post(0);
+	bed__end(b);
+	cr_expect_geq(only("tcp.reset")->severity, TL_WARNING);
+	cr_expect_eq(only("http.body_mismatch")->severity, TL_INFO);
+	cr_expect_str_eq(bed__detail_string(only("http.body_mismatch"), "side"), "request");
+	cr_expect_eq(bed__detail(only("http.body_mismatch"), "observed"), 1000);
+}
+
+/* It has waited for the rest: what was promised and did not come is the cause. */
+Test(http, reset_that_ends_a_wait_for_the_rest_is_the_bodys_doing)
+{
+	cut_a_post(5000);
+	bed__end(b);
+	cr_expect_eq(only("http.body_mismatch")->severity, TL_ERROR);
+	cr_expect_eq(only("tcp.reset")->severity, TL_INFO);
+}
+
+Test(http, live_a_cut_body_is_never_told_as_a_fault)
+{
+	bed__free(b);
+	b = bed__start(true);
+	cut_a_post(0);
+	bed__idle_until(b, 400000);
+	cr_expect_eq(only("http.body_mismatch")->severity, TL_INFO);
+	cr_expect_eq(bed__count(b, "http.", TL_WARNING), 0);
+	bed__end(b);
+}
+
 Test(http, cancelled_download_is_info)
 {
 	struct talk t = connect_at(0, 40001);
