@@ -30,8 +30,7 @@
 #define FRAME_MAX  1522u
 #define SUMS_LEAST 32u /* good ones, before a bad one of an unknown sender is damage */
 
-#define TICK_US		3000u /* a clock of milliseconds, and what the tap's may be off */
-#define TICK_LEARNED_MS 50u
+#define TICK_US 3000u /* a clock of milliseconds, and what the tap's may be off */
 
 struct tl_tracker {
 	struct tl_tracker_totals totals;
@@ -129,18 +128,6 @@ static bool has_tcp(const struct tl_packet *packet, const struct tl_layers *l)
 	       !(l->flags & TL_LAYERS_MALFORMED) && packet->caplen >= l->l4_offset + 20u;
 }
 
-/* Does the sender's timestamp clock tick in milliseconds? Many do; slower ones prove nothing. */
-static uint32_t tick_us(const struct tl_tracked *f, const struct tl_direction *d,
-			const struct tl_layers *l, uint64_t now_ns)
-{
-	uint64_t shown_ms = now_ns > f->first_ns ? (now_ns - f->first_ns) / 1000000u : 0;
-
-	if (!(l->flags & TL_LAYERS_TCP_TS) || !tl_direction__is(d, TL_DIRECTION_TSVAL) ||
-	    shown_ms < TICK_LEARNED_MS || d->tsval - d->first_tsval < shown_ms / 2)
-		return 0;
-	return TICK_US;
-}
-
 static bool is_tcp_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
 			const struct tl_tracked *f)
 {
@@ -161,7 +148,9 @@ static bool is_tcp_copy(struct tl_tracker *tracker, const struct tl_batch *batch
 	if (f->dir[0].min_rtt_us && f->dir[1].min_rtt_us)
 		hint.min_rtt_us = f->dir[0].min_rtt_us + f->dir[1].min_rtt_us;
 	if (!tracker->key[i].strength)
-		hint.tick_us = tick_us(f, d, l, ts_ns);
+		hint.tick_us = l->flags & TL_LAYERS_TCP_TS && tl_tracked__ticks_ms(f, d, ts_ns)
+				       ? TICK_US
+				       : 0;
 	return tl_copies__check(&tracker->copies, &tracker->key[i], ts_ns, &hint);
 }
 

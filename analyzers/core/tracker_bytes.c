@@ -15,6 +15,7 @@
 #define STRAYS_MAX	 4	      /* far segments in a row that make a new start */
 #define MIRROR_PLAY_NS	 10000000ull  /* an ACK may be shown this long before what it ACKs */
 #define KEEPALIVE_NS	 900000000ull /* the least idle time before a keep-alive with a byte */
+#define ANSWER_LEAST_US	 2500u	      /* a round trip that takes a clock of milliseconds further */
 #define REORDER_NS	 20000000ull  /* longest reordering when no RTT is known */
 #define DAMAGED_REACH	 (1u << 20)   /* how far from the others a damaged segment may lie */
 #define ID_SCORE_TRUSTED 3
@@ -92,6 +93,11 @@ static int sent_order(const struct tl_look *look, const struct tl_range *hole)
 
 	if (l->flags & TL_LAYERS_TCP_TS && hole->has_tsval && l->tsval != hole->tsval)
 		return tl_seq__before(l->tsval, hole->tsval) ? -1 : 1;
+	/* Both within a millisecond: no word of a loss can have come back meanwhile. */
+	if (l->flags & TL_LAYERS_TCP_TS && hole->has_tsval &&
+	    look->d->min_rtt_us + look->peer->min_rtt_us >= ANSWER_LEAST_US &&
+	    look->d->min_rtt_us && tl_tracked__ticks_ms(look->flow, look->d, look->now_ns))
+		return -1;
 	if (l->ip_version == 4 && l->ip_id && hole->ip_id && l->ip_id != hole->ip_id &&
 	    look->d->id_score >= ID_SCORE_TRUSTED)
 		return (int16_t)(uint16_t)(l->ip_id - hole->ip_id) < 0 ? -1 : 1;

@@ -121,6 +121,18 @@ static inline bool tl_direction__is(const struct tl_direction *d, uint32_t flags
 	return (d->flags & flags) == flags;
 }
 
+#define TL_TICK_LEARNED_MS 50u
+
+/* Does that sender's timestamp clock tick in milliseconds? Many do; slower ones prove nothing. */
+static inline bool tl_tracked__ticks_ms(const struct tl_tracked *f, const struct tl_direction *d,
+					uint64_t now_ns)
+{
+	uint64_t shown_ms = now_ns > f->first_ns ? (now_ns - f->first_ns) / 1000000u : 0;
+
+	return tl_direction__is(d, TL_DIRECTION_TSVAL) && shown_ms >= TL_TICK_LEARNED_MS &&
+	       d->tsval - d->first_tsval >= shown_ms / 2;
+}
+
 /* tracker_bytes.c: what the segment's own bytes are. Sets the verdict and the trigger. */
 void tl_look__bytes(struct tl_look *look);
 /* tracker_bytes.c: likewise, of a segment that its receiver throws away. */
