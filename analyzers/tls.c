@@ -23,12 +23,12 @@
 #include "core/tls_handshake.h"
 #include "tapline/cursor.h"
 
-#define PROTO_TCP      6
-#define LOOKS_MAX      16u /* segments of a side that may begin TLS */
+#define PROTO_TCP	6
+#define LOOKS_MAX	16u	 /* segments of a side that may begin TLS */
 #define ANSWER_HOLE_MAX 1048576u /* before the first segment that is seen of an answer */
-#define SILENT_NS      5000000000ull
-#define SILENT_SURE_NS 3000000000ull
-#define STORE_BYTES    1048576u
+#define SILENT_NS	5000000000ull
+#define SILENT_SURE_NS	3000000000ull
+#define STORE_BYTES	1048576u
 
 /* --- how it ends -------------------------------------------------------------------------------
  */

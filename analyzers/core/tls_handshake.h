@@ -41,10 +41,10 @@ struct tls_handshake {
 	uint8_t body_side;
 	uint8_t client; /* side of the flow */
 	uint16_t progress;
-	bool answered;	       /* the server's stream has begun */
-	uint32_t hello_ack;    /* of the client_hello: there the server's TLS begins */
-	uint32_t said;	       /* relative end of the plaintext that the server sent before; 0 */
-	uint32_t base;	       /* of the server's relative numbers */
+	bool answered;	    /* the server's stream has begun */
+	uint32_t hello_ack; /* of the client_hello: there the server's TLS begins */
+	uint32_t said;	    /* relative end of the plaintext that the server sent before; 0 */
+	uint32_t base;	    /* of the server's relative numbers */
 	struct tl_stream stream[2]; /* TLS_CLIENT, TLS_SERVER */
 	struct tl_tls_stream tls[2];
 	uint8_t records_13;	   /* encrypted records of the server before the client's answer */

@@ -270,7 +270,7 @@ static void weigh_incomplete(const struct tls_group *g, struct tl_finding *f)
 		f->confidence = is_sure ? 0.95 : 0.7;
 	else
 		f->confidence = nobody_stayed ? 0.85 : 0.75;
-	if (!is_sure)
+	if (!is_sure && f->severity != TL_INFO)
 		tl_finding__counter_evidence(
 			f, 0, f->last_ns,
 			"a client that lacks a private root refuses in the same way");
@@ -305,6 +305,11 @@ static void write_incomplete(const struct tls_group *g, struct tl_finding *f)
 			 "with openssl s_client -showcerts");
 	write_chain_details(g, f);
 	weigh_incomplete(g, f);
+	if (f->severity == TL_INFO)
+		tl_finding__counter_evidence(
+			f, 0, f->last_ns,
+			"the same event as tls.handshake_failed, and one reason that it may have: "
+			"a certificate signed by itself looks the same");
 }
 
 static void write_expired(const struct tls_group *g, struct tl_finding *f)

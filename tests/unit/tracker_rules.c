@@ -331,6 +331,36 @@ Test(tracker_rules, a_tsval_that_stands_still_tells_a_late_copy)
 	destroy(bed);
 }
 
+/*
+ * Sent within one millisecond, on a way that takes longer: no complaint of the receiver can have
+ * come back between, however late the one arrives.
+ */
+Test(tracker_rules, equal_tsvals_on_a_long_way_are_reordered)
+{
+	struct bed *bed = make();
+	struct sim_frame late = DATA(1000, 1000), again = DATA(3000, 1000);
+
+	bed->no_id = true;
+	send(bed, 0, (struct sim_frame){ .flags = TL_TCP_SYN, .seq = 1000 });
+	send(bed, 5000,
+	     (struct sim_frame){
+		     .side = 1, .flags = TL_TCP_SYN | TL_TCP_ACK, .seq = 5000, .ack = 1001 });
+	send(bed, 7000, (struct sim_frame)DATA(0, 1000));
+	send(bed, 200000, (struct sim_frame)ACKS(1000));
+	send(bed, 201000, (struct sim_frame)DATA(2000, 1000));
+	for (uint32_t i = 0; i < 4; i++)
+		send(bed, 206000 + i, (struct sim_frame)ACKS(1000));
+	late.tsval = 202;
+	expect_verdict(send(bed, 209000, late), TL_VERDICT_REORDERED);
+	send(bed, 215000, (struct sim_frame)ACKS(3000));
+	send(bed, 300000, (struct sim_frame)DATA(4000, 1000));
+	for (uint32_t i = 0; i < 4; i++)
+		send(bed, 305000 + i, (struct sim_frame)ACKS(3000));
+	again.tsval = 308;
+	expect_verdict(send(bed, 308000, again), TL_VERDICT_LOST_BEFORE);
+	destroy(bed);
+}
+
 /* --- what the capture missed ------------------------------------------------------------------ */
 
 Test(tracker_rules, an_acked_hole_is_missed_after_a_second_and_told_once)
