@@ -319,6 +319,24 @@ static int judge_init(void *state, const struct tl_analyzer_judge *view)
 }
 
 /*
+ * A queue that runs over drops what comes in a row. Single segments, here and there, are a link
+ * that loses (tcp.loss), whatever passes at the time.
+ */
+static bool is_scattered(const struct judge *j)
+{
+	const struct tl_finding *f = NULL;
+	uint64_t lost = 0, rows = 0;
+
+	while ((f = tl_findings__next(j->view.findings, f))) {
+		if (strcmp(f->kind, "tcp.loss"))
+			continue;
+		lost += tl_finding__detail_get_u64(f, "lost_segments");
+		rows += tl_finding__detail_get_u64(f, "bursts");
+	}
+	return lost >= j->losses / 2 && lost < 2 * rows;
+}
+
+/*
  * Losses all along, of which the bursts have their share, have another cause (tcp.loss): bursts
  * must lose far more of their bytes than the rest does. The rest is waited for a little.
  */
@@ -327,7 +345,7 @@ static bool hurts_someone(const struct judge *j)
 	double rest = (double)(j->all_bytes - j->burst_bytes);
 
 	if (j->losses < LOSSES_MIN || j->losses <= j->losses_elsewhere ||
-	    (!j->at_end && j->second < j->first_loss_second + WAIT_S))
+	    (!j->at_end && j->second < j->first_loss_second + WAIT_S) || is_scattered(j))
 		return false;
 	return (double)j->losses * rest >=
 	       TIMES_LOSS * (double)j->losses_elsewhere * (double)j->burst_bytes;
