@@ -363,6 +363,16 @@ static bool read_postgresql(struct flow_state *fs, struct tl_exchange *e, struct
 	return true;
 }
 
+/* How much more of it must come is not known: a snap length has cut off what would say. */
+static bool is_cut_off(const struct flow_state *fs, const struct tl_exchange_packet *p)
+{
+	struct tl_cursor c = payload_of(p);
+	size_t bytes = tl_cursor__left(&c);
+
+	return fs->label[0] == 'P' && bytes < p->layers->payload_bytes &&
+	       !memmem(c.at, bytes, "\r\n\r\n", 4);
+}
+
 static void on_request(const struct worker *w, struct flow_state *fs,
 		       const struct tl_exchange_packet *p)
 {
@@ -376,7 +386,7 @@ static void on_request(const struct worker *w, struct flow_state *fs,
 	if (fs->exchange.flags & TL_EXCHANGE_IS_TLS || p->flow->app == TL_APP_TLS)
 		fs->protocol = APP_TLS;
 	else if (read_http(w, fs, c))
-		;
+		fs->declared_bytes = is_cut_off(fs, p) ? UINT32_MAX : fs->declared_bytes;
 	else if (p->flow->app == TL_APP_HTTP || p->flow->app == TL_APP_SSH)
 		fs->exempt = 1; /* something else than requests: a body that was not expected… */
 	else if (p->flow->app == TL_APP_MYSQL || p->flow->app == TL_APP_POSTGRESQL) {

@@ -43,6 +43,8 @@
 #define REPORTS_EACH_S 2000u
 #define LISTS_EACH_S   2000u
 #define SECOND_NS      1000000000ull
+#define REPEAT_NS      20000000ull
+#define DNS_RD	       0x01 /* recursion desired, in the third byte */
 
 enum flow_kind { UNKNOWN, IS_DNS, IS_NOT_DNS };
 
@@ -271,6 +273,9 @@ static void on_query(const struct step *s, const struct tl_dns_message *m)
 	struct pending *p = find(w, &subject, m);
 	uint32_t bucket;
 
+	/* Sooner nobody asks again: the mirror shows it twice, or the network brought it so. */
+	if (p && s->at.ts_ns < p->report.last_ns + REPEAT_NS)
+		return;
 	if (p) {
 		unlink_time(w, p);
 		add_try(w, p, s);
@@ -361,8 +366,11 @@ static bool is_other_protocol(const struct tl_layers *l)
 	const uint16_t port[] = { l->src_port, l->dst_port };
 
 	for (unsigned i = 0; i < 2; i++)
-		if (port[i] == PORT_MDNS || port[i] == PORT_LLMNR || port[i] == PORT_NBNS)
+		if (port[i] == PORT_LLMNR || port[i] == PORT_NBNS)
 			return true;
+	/* Between hosts, and of mDNS' port on one side alone: a resolver may be there. */
+	if (port[0] == PORT_MDNS && port[1] == PORT_MDNS)
+		return true;
 	return l->ip_version == 6 ? l->dst[0] == 0xff : l->dst[0] >= 224;
 }
 
@@ -387,6 +395,9 @@ static void on_udp(struct step *s, const struct tl_packet *packet, const struct 
 			s->fs->kind = IS_NOT_DNS;
 		return;
 	}
+	/* mDNS wants no recursion (RFC 6762, 18.6). */
+	if ((l->src_port == PORT_MDNS || l->dst_port == PORT_MDNS) && !(data[2] & DNS_RD))
+		return;
 	if (!has_dns_port(l)) {
 		if (s->fs->kind != IS_DNS && !tl_dns_message__is_likely(&m)) {
 			s->fs->kind = IS_NOT_DNS;

@@ -342,6 +342,32 @@ static void count_body(struct tl_http_parser *p, uint64_t bytes,
 	}
 }
 
+/*
+ * A snap length cuts the head off. What it began with is known: who asks for what, and the status.
+ * Where it ends, and how long the body is, is not.
+ */
+static void cut_head(struct tl_http_parser *p, const struct tl_http_events *events)
+{
+	enum tl_http_body body;
+
+	if (p->state == TL_HTTP_START) {
+		uint32_t kept = p->line_kept < TL_HTTP_LINE ? p->line_kept : TL_HTTP_LINE - 1;
+
+		p->line[kept] = 0;
+		p->line_bytes = kept + 1; /* there is more of it */
+		if (!kept || !read_start(p)) {
+			lose(p);
+			return;
+		}
+	}
+	p->body_bytes = 0;
+	p->has_hole = false;
+	body = events->head(events->ctx, p);
+	lose(p);
+	if (body == TL_HTTP_TUNNEL)
+		p->state = TL_HTTP_OPAQUE;
+}
+
 /* Bytes that were sent and can't be read. */
 static void skip(struct tl_http_parser *p, uint32_t bytes, bool is_hole,
 		 const struct tl_http_events *events)
@@ -365,6 +391,14 @@ static void skip(struct tl_http_parser *p, uint32_t bytes, bool is_hole,
 		p->excess_bytes += bytes;
 		break;
 	case TL_HTTP_OPAQUE:
+		break;
+	case TL_HTTP_START:
+	case TL_HTTP_HEADERS:
+		if (!is_hole) {
+			cut_head(p, events);
+			break;
+		}
+		lose(p);
 		break;
 	default:
 		lose(p);

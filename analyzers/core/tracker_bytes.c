@@ -423,7 +423,8 @@ static void take_data(struct tl_look *look, uint32_t start, uint32_t end)
 	units = taken.fresh + taken.filled;
 	if (taken.filled)
 		segment->verdict = verdict_of_fill(look, &taken.hole);
-	else if (units < end - start)
+	/* With new bytes behind it a single one was a probe's, or a keep-alive's. */
+	else if (units < end - start && (!units || units + 1 < end - start))
 		segment->verdict = verdict_of_repeat(look, start, tl_seq__min(end, was_next));
 	if (d->damaged.head) {
 		struct tl_range whole = { .start = start, .end = end };

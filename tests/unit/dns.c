@@ -190,6 +190,29 @@ Test(dns, multicast_names_are_left_alone)
 	cr_expect_eq(bed__count(b, "dns.", TL_INFO), 0);
 }
 
+/* A resolver may listen there; multicast DNS wants no recursion, and comes from that port, too. */
+Test(dns, resolver_on_the_port_of_multicast_dns)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		dns(i * 100, ASK(.server_port = 5353, .id = (uint16_t)i));
+		dns(i * 100 + 20, ASK(.server_port = 5353, .id = (uint16_t)i, .flags = 0x8182));
+	}
+	bed__end(b);
+	cr_expect_eq(only("dns.error")->subject.server.port, 5353);
+	cr_expect_str_eq(bed__detail_string(only("dns.error"), "rcode"), "SERVFAIL");
+}
+
+/* Equal queries that nothing tells apart (another IP ID): within 20 ms nobody asks again. */
+Test(dns, what_comes_twice_at_once_is_no_retry)
+{
+	healthy(0);
+	dns(1000, ASK(0));
+	dns(1005, ASK(0));
+	healthy(9000);
+	bed__end(b);
+	cr_expect_eq(bed__detail(only("dns.no_answer"), "retries"), 0);
+}
+
 Test(dns, copies_by_the_mirror_are_no_retries)
 {
 	healthy(0);

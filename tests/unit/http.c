@@ -185,6 +185,35 @@ Test(http, snap_length_does_not_shorten_a_body)
 	expect_silence();
 }
 
+/* It cuts heads as well: what they begin with is enough for a status. */
+Test(http, snap_length_leaves_the_status)
+{
+	struct talk t = connect_at(0, 40001);
+
+	CLIENT(&t, .text = "GET /api HTTP/1.1\r\nHost: a-long-name\r\n\r\n", .caplen = 30);
+	SERVER(&t, .text = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+	       .caplen = 30);
+	close_both(&t, false);
+	bed__end(b);
+	cr_expect_eq(bed__detail(only("http.error"), "status"), 503);
+	cr_expect_str_eq(bed__detail_string(only("http.error"), "uri"), "/api");
+	cr_expect_eq(bed__count(b, "http.body_mismatch", TL_INFO), 0);
+}
+
+/* How much of the request was still to come is not known then: nobody is late. */
+Test(http, snap_length_hides_what_a_request_promises)
+{
+	struct talk t = connect_at(0, 40001);
+
+	CLIENT(&t, .text = "POST /api HTTP/1.1\r\nHost: h\r\nContent-Length: 500\r\n\r\n",
+	       .caplen = 30);
+	SERVER(&t, 0);
+	t.ms += 8000;
+	close_both(&t, true);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "app.", TL_INFO), 0);
+}
+
 Test(http, hole_in_the_capture_is_not_judged)
 {
 	struct talk t = connect_at(0, 40001);

@@ -90,6 +90,23 @@ Test(tracker_rules, a_probe_byte_that_is_acked_is_not_missed)
 	destroy(bed);
 }
 
+/* A capture that begins while the window is shut sees a probe first: its byte comes again. */
+Test(tracker_rules, a_byte_of_a_probe_that_comes_again_is_no_loss)
+{
+	struct bed *bed = make();
+
+	send(bed, 0, (struct sim_frame)DATA(1000, 1));
+	send(bed, 1000,
+	     (struct sim_frame){ .side = 1,
+				 .flags = TL_TCP_ACK,
+				 .seq = SERVER,
+				 .ack = CLIENT + 1000,
+				 .window = SHUT });
+	send(bed, 900000, (struct sim_frame)ACKS(1000));
+	expect_verdict(send(bed, 902000, (struct sim_frame)DATA(1000, 1000)), TL_VERDICT_NEW);
+	destroy(bed);
+}
+
 Test(tracker_rules, a_probe_with_the_window_open_is_a_keepalive)
 {
 	static const struct sim_frame probes[] = { DATA(999, 0), DATA(999, 1) };
