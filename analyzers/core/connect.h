@@ -166,7 +166,8 @@ struct connect_group {
 	uint64_t repeated;  /* attempts with two SYNs or more */
 	uint64_t overflows; /* SYN-ACKs after data */
 	uint64_t accepted_late;
-	uint64_t accepted; /* handshakes that the same service completed */
+	uint64_t accepted;	  /* handshakes that the same service completed */
+	uint64_t accepted_beside; /* those of its twin on the other loopback address */
 	uint64_t unseen;   /* packets that were lost, sampled out or not analyzed in this run */
 	uint64_t withheld; /* reports that the workers did not send, of whatever attempt */
 	uint32_t clients;  /* distinct; CONNECT_GROUP_CLIENTS: that many or more */

@@ -39,7 +39,8 @@
 #define BREADTH_PROBES 8u
 #define SERVICES       4096u
 
-#define WAIT_NS 3000000000ull
+#define WAIT_NS	      3000000000ull
+#define FIRST_WAIT_NS 1000000000ull /* for the answer to a SYN (RFC 6298, section 2) */
 
 /* One client failing at more ports of one server, or at more servers, is one finding. */
 #define PAIR_TARGETS   8u
@@ -98,7 +99,7 @@ static bool is_unanswered(const struct connect_judge *j, const struct connect_re
 
 	if (r->syn_count >= 2 && waited >= WAIT_NS)
 		return true;
-	if (r->syn_count >= 3 && j->at_end)
+	if (r->syn_count >= 3 && j->at_end && waited >= FIRST_WAIT_NS)
 		return true;
 	/*
 	 * One SYN, and its client gave up. The client does not prove by a repetition that it went
@@ -220,10 +221,40 @@ static struct service *service_of(struct connect_judge *j, const struct tl_endpo
 	return &j->service[hash & (SERVICES - 1)];
 }
 
-/* Where a service worked before, an outage may be the cause: that is known a moment later. */
+static uint64_t accepted_by(struct connect_judge *j, const struct tl_endpoint *server)
+{
+	const struct service *service = service_of(j, server);
+
+	return service->server.port == server->port &&
+			       tl_endpoint__same_host(&service->server, server)
+		       ? service->accepted
+		       : 0;
+}
+
+/* ::1 for 127.0.0.1 and the other way round: "localhost" is both. False: no loopback address. */
+static bool loopback_twin(const struct tl_endpoint *of, struct tl_endpoint *ret_twin)
+{
+	static const uint8_t v6[16] = { [15] = 1 };
+
+	*ret_twin = (struct tl_endpoint){ .port = of->port };
+	if (of->ip_version == 6 && !memcmp(of->ip, v6, sizeof(v6))) {
+		ret_twin->ip_version = 4;
+		ret_twin->ip[0] = 127;
+		ret_twin->ip[3] = 1;
+		return true;
+	}
+	ret_twin->ip_version = 6;
+	memcpy(ret_twin->ip, v6, sizeof(v6));
+	return of->ip_version == 4 && of->ip[0] == 127;
+}
+
+/* Where a service works, the cause, or a way around, is known a moment later. */
 static bool is_held(const struct connect_judge *j, const struct connect_group *g)
 {
-	return g->key.kind == CONNECT_KIND_REFUSED && g->accepted && !g->told && !j->at_end &&
+	struct tl_endpoint twin;
+
+	return g->key.kind == CONNECT_KIND_REFUSED && !g->told && !j->at_end &&
+	       (g->accepted || loopback_twin(&g->subject.server, &twin)) &&
 	       j->now_ns < g->first_ns + TL_OUTAGE_KNOWN_NS;
 }
 
@@ -272,15 +303,16 @@ static bool is_seen_anew(const struct connect_judge *j, const struct connect_gro
 
 static void tell(struct connect_judge *j, struct connect_group *g)
 {
-	const struct service *service = service_of(j, &g->subject.server);
+	struct tl_endpoint twin;
 	struct tl_finding *f;
 	bool is_new;
 
-	g->accepted = 0;
-	if (g->key.scope == CONNECT_SCOPE_SERVICE &&
-	    service->server.port == g->subject.server.port &&
-	    tl_endpoint__same_host(&service->server, &g->subject.server))
-		g->accepted = service->accepted;
+	g->accepted = g->accepted_beside = 0;
+	if (g->key.scope == CONNECT_SCOPE_SERVICE) {
+		g->accepted = accepted_by(j, &g->subject.server);
+		if (loopback_twin(&g->subject.server, &twin))
+			g->accepted_beside = accepted_by(j, &twin);
+	}
 	if (g->last_ns > g->at_ns)
 		g->at_ns = g->last_ns;
 	g->held = is_held(j, g);

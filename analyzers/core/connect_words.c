@@ -345,6 +345,12 @@ static void weigh_no_answer(const struct words *w, struct tl_finding *f)
 		f->severity = TL_WARNING;
 }
 
+/* Who asks for "localhost" tries one address after the other; the service listens at one. */
+static bool went_beside(const struct connect_group *g)
+{
+	return g->key.kind == CONNECT_KIND_REFUSED && !g->accepted && g->accepted_beside;
+}
+
 static void weigh(const struct words *w, struct tl_finding *f)
 {
 	const struct connect_group *g = w->g;
@@ -353,7 +359,7 @@ static void weigh(const struct words *w, struct tl_finding *f)
 	switch ((enum connect_kind)g->key.kind) {
 	case CONNECT_KIND_REFUSED:
 		f->confidence = 0.98;
-		if (is_wide(g))
+		if (is_wide(g) || went_beside(g))
 			f->severity = TL_INFO;
 		break;
 	case CONNECT_KIND_UNREACHABLE:
@@ -385,6 +391,10 @@ static void weigh(const struct words *w, struct tl_finding *f)
 		tl_finding__counter_evidence(f, 0, g->last_ns,
 					     "%llu other connections to this service succeeded",
 					     (unsigned long long)g->accepted);
+	if (went_beside(g))
+		tl_finding__counter_evidence(
+			f, 0, g->last_ns, "the service answers at %s: there its clients went on",
+			g->subject.server.ip_version == 6 ? "127.0.0.1" : "::1");
 	if (g->withheld)
 		tl_finding__counter_evidence(
 			f, 0, g->last_ns,

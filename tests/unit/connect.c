@@ -120,6 +120,14 @@ Test(connect, three_syns_are_enough_when_the_capture_ends)
 	cr_expect_eq(bed__detail(only("connect.no_answer"), "syn_count"), 3);
 }
 
+Test(connect, three_syns_within_milliseconds_are_no_wait)
+{
+	for (unsigned i = 0; i < 3; i++)
+		bed__from_client(b, &seed, i, BED_SYN(1));
+	bed__end(b);
+	cr_expect_eq(b->finding_count, 0);
+}
+
 Test(connect, lone_syn_at_the_end_is_no_fault)
 {
 	bed__healthy(b, &web, 0);
@@ -384,6 +392,34 @@ Test(connect, refused)
 	cr_expect_str_eq(f->display_filter, "ip.addr==10.0.1.5 && ip.addr==10.0.2.10 && "
 					    "tcp.port==40112 && tcp.port==8080 && "
 					    "(tcp.flags.syn==1 || tcp.flags.reset==1)");
+}
+
+/* "localhost" is ::1 first; the service listens at 127.0.0.1. */
+static void refused_at_loopback(bool listens_beside)
+{
+	const struct bed_pair v6 = { "::1", "::1", 40112, 8080 };
+	const struct bed_pair v4 = { "127.0.0.1", "127.0.0.1", 40114, 8080 };
+
+	bed__from_client(b, &v6, 0, BED_SYN(1000));
+	bed__from_server(b, &v6, 0, BED_RST_ACK(1001));
+	if (listens_beside)
+		bed__healthy(b, &v4, 1);
+	bed__end(b);
+}
+
+Test(connect, refused_at_one_loopback_address_and_served_at_the_other_is_an_info)
+{
+	refused_at_loopback(true);
+	cr_expect_eq(only("connect.refused")->severity, TL_INFO);
+	cr_assert_eq(only("connect.refused")->counter_evidence_count, 1);
+	cr_expect_str_eq(only("connect.refused")->counter_evidence[0].what,
+			 "the service answers at 127.0.0.1: there its clients went on");
+}
+
+Test(connect, refused_at_the_loopback_address)
+{
+	refused_at_loopback(false);
+	cr_expect_eq(only("connect.refused")->severity, TL_ERROR);
 }
 
 Test(connect, refused_by_many_is_grouped_by_server)
