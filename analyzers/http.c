@@ -318,7 +318,12 @@ static void on_excess(void *ctx, const struct tl_http_parser *p)
 	if (!is_judged(c, s->side) || p->head.is_chunked || p->head.has_upgrade)
 		return;
 	r.observed = r.declared + p->excess_bytes;
-	of_request(&r, is_client(s) && c->requests ? newest_request(c) : &c->last);
+	of_request(&r, &c->last);
+	if (is_client(s)) { /* whatever was answered since */
+		r.request = (struct http_proof){ p->head.frame, p->head.ts_ns };
+		memcpy(r.method, p->head.method, sizeof(r.method));
+		memcpy(r.uri, p->head.uri, sizeof(r.uri));
+	}
 	report(s, HTTP_EXCESS, &r);
 }
 
@@ -414,6 +419,9 @@ static void conclude(struct step *s, enum tl_flow_end end)
 	struct side *server = &c->side[!c->client];
 	bool is_silent = end == TL_FLOW_END_IDLE || (end == TL_FLOW_END_CAPTURE &&
 						     s->w->now_ns >= s->flow->last_ns + SILENCE_NS);
+
+	/* Nothing at all of one side: what is shown is a selection, perhaps of heads alone. */
+	is_silent = is_silent && s->flow->packets[0] && s->flow->packets[1];
 
 	for (uint8_t side = 0; side < 2; side++) {
 		struct side *own = &c->side[side];

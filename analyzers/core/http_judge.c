@@ -52,7 +52,7 @@ static void proof_add(struct http_group *g, const struct http_proof *proof, enum
 	struct http_group_proof *list = g->proof;
 	uint32_t at = g->proof_count;
 
-	if (!proof->ts_ns)
+	if (!proof->ts_ns && !proof->frame)
 		return;
 	for (uint32_t i = 0; i < g->proof_count; i++)
 		if (list[i].proof.frame == proof->frame && list[i].proof.ts_ns == proof->ts_ns)

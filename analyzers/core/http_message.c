@@ -174,14 +174,16 @@ static void read_header(struct tl_http_head *h, char *line)
 		return;
 	*value++ = 0;
 	value += strspn(value, " \t");
-	if (!strcasecmp(line, "content-length"))
+	if (!strcasecmp(line, "content-length")) {
 		read_length(h, value);
-	else if (!strcasecmp(line, "transfer-encoding"))
+	} else if (!strcasecmp(line, "transfer-encoding")) {
+		h->has_coding = true;
 		h->is_chunked = ends_with(value, "chunked");
-	else if (!strcasecmp(line, "upgrade"))
+	} else if (!strcasecmp(line, "upgrade")) {
 		h->has_upgrade = true;
-	else if (!strcasecmp(line, "expect"))
+	} else if (!strcasecmp(line, "expect")) {
 		h->expects_continue = !strncasecmp(value, "100-continue", 12);
+	}
 }
 
 static void end_head(struct tl_http_parser *p, const struct tl_http_events *events)
@@ -197,6 +199,10 @@ static void end_head(struct tl_http_parser *p, const struct tl_http_events *even
 		end_message(p, events);
 	} else if (p->head.is_chunked) {
 		next_line(p, TL_HTTP_CHUNK_SIZE);
+	} else if (p->head.has_coding && p->is_response) {
+		p->state = TL_HTTP_BODY_TO_CLOSE; /* RFC 9112, section 6.3 */
+	} else if (p->head.has_coding) {
+		lose(p); /* where it ends is not said */
 	} else if (p->head.has_bad_length) {
 		lose(p);
 	} else if (p->head.has_length && p->head.length) {

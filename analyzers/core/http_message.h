@@ -41,6 +41,7 @@ struct tl_http_head {
 	uint16_t status; /* of a response */
 	bool has_length, is_chunked, has_upgrade, expects_continue;
 	bool has_bad_length;   /* two that differ, or no number */
+	bool has_coding;       /* Transfer-Encoding, whatever it says */
 	uint64_t length;       /* Content-Length */
 	uint64_t frame, ts_ns; /* where it begins */
 	char method[TL_HTTP_METHOD];

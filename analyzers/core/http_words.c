@@ -143,6 +143,12 @@ static void write_mismatch(const struct words *w, struct tl_finding *f)
 			"that Content-Length declares%s",
 			w->what, w->who, w->server, side, (unsigned long long)r->observed,
 			(unsigned long long)r->declared, w->times);
+	else if (!r->declared)
+		tl_finding__summary(f,
+				    "%s of %s to %s: %llu bytes follow the %s, which declares no "
+				    "body, and begin no message%s",
+				    w->what, w->who, w->server, (unsigned long long)r->observed,
+				    side, w->times);
 	else
 		tl_finding__summary(f,
 				    "%s of %s to %s: %llu bytes follow the %s body of %llu bytes "

@@ -483,6 +483,36 @@ Test(http, bytes_behind_a_request)
 	cr_expect_str_eq(bed__detail_string(only("http.body_mismatch"), "uri"), "/a");
 }
 
+Test(http, bytes_behind_a_request_without_a_body_that_was_answered)
+{
+	struct talk t = connect_at(0, 40001);
+
+	CLIENT(&t, .text = "GET /a HTTP/1.1\r\n\r\n");
+	SERVER(&t, .text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	CLIENT(&t, .text = "what is this?\r\n");
+	SERVER(&t, .text = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+	close_both(&t, false);
+	bed__end(b);
+	cr_expect_str_eq(bed__detail_string(only("http.body_mismatch"), "uri"), "/a");
+	cr_expect_str_eq(only("http.body_mismatch")->summary,
+			 "GET /a of 10.0.1.5 to 10.0.2.10:8080: 15 bytes follow the request, "
+			 "which declares no body, and begin no message");
+}
+
+/* A selection of packets, as by a filter on how a payload begins. */
+Test(http, heads_of_one_side_alone_show_no_silence)
+{
+	struct talk t = { .pair = { "10.0.1.5", "10.0.2.10", 40001, 8080 },
+			  .next = { 1000, 5000 } };
+
+	CLIENT(&t, .text = "POST /a HTTP/1.1\r\nContent-Length: 300\r\n\r\n");
+	CLIENT(&t, .bytes = 300, .is_unseen = true);
+	t.ms += 60000;
+	t.pair.client_port++;
+	CLIENT(&t, .text = "POST /a HTTP/1.1\r\nContent-Length: 300\r\n\r\n");
+	expect_silence();
+}
+
 /* --- error -------------------------------------------------------------------------------------
  */
 

@@ -180,6 +180,18 @@ Test(http_message, lengths_that_differ_are_not_judged)
 	cr_expect_eq(seen.ends, 1, "the same twice is one");
 }
 
+Test(http_message, coding_that_does_not_end_in_chunked)
+{
+	begin(false);
+	feed("POST / HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n5\r\nhello\r\n");
+	cr_expect_eq(parser.state, TL_HTTP_LOST);
+	cr_expect_eq(seen.excesses, 0);
+	begin(true);
+	feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 3\r\n\r\nhello");
+	cr_expect_eq(parser.state, TL_HTTP_BODY_TO_CLOSE);
+	cr_expect_eq(parser.body_bytes, 5);
+}
+
 Test(http_message, bodies_that_the_other_side_knows_of)
 {
 	begin(true);
