@@ -209,6 +209,9 @@ static double share_of(uint64_t part, uint64_t whole)
 	return whole ? (double)part / (double)whole : 0;
 }
 
+/* What is said of the mirror is one finding, settled at the end, however long it was quiet. */
+#define WHOLE_CAPTURE (UINT64_MAX / 2)
+
 static struct tl_finding *begin(struct judge_state *j, const char *kind)
 {
 	bool is_new;
@@ -288,7 +291,7 @@ static void judge_duplicates(struct judge_state *j, const struct tl_tracker_tota
 	tl_finding__detail_u64(f, "copies", t->copies);
 	tl_finding__detail_f64(f, "share", share);
 	prove(j, f, PROOF_COPY);
-	tl_findings__commit(j->judge->findings, f, j->sum.last_ns);
+	tl_findings__commit(j->judge->findings, f, WHOLE_CAPTURE);
 }
 
 static void judge_one_way(struct judge_state *j, const struct tl_tracker_totals *t)
@@ -314,7 +317,7 @@ static void judge_one_way(struct judge_state *j, const struct tl_tracker_totals 
 	tl_finding__detail_f64(f, "share", share);
 	tl_finding__detail_u64(f, "flows", t->one_way_flows);
 	prove(j, f, PROOF_ONE_WAY);
-	tl_findings__commit(j->judge->findings, f, j->sum.last_ns);
+	tl_findings__commit(j->judge->findings, f, WHOLE_CAPTURE);
 }
 
 static void judge_loss(struct judge_state *j, const struct tl_tracker_totals *t)
@@ -348,7 +351,7 @@ static void judge_loss(struct judge_state *j, const struct tl_tracker_totals *t)
 	tl_finding__detail_u64(f, "missed_segments", t->missed_segments);
 	tl_finding__detail_u64(f, "capture_drops", drops);
 	prove_missed(j, f);
-	tl_findings__commit(j->judge->findings, f, j->sum.last_ns);
+	tl_findings__commit(j->judge->findings, f, WHOLE_CAPTURE);
 }
 
 static void look(struct judge_state *j)

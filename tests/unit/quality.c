@@ -73,6 +73,22 @@ static void client_half(struct bed *b, uint16_t port, uint64_t ms)
 	bed__from_client(b, &p, ms + 41, BED_ACK(1102, 5502));
 }
 
+/* What is said of the mirror is said once, however long it is quiet between its packets. */
+Test(quality, a_one_way_mirror_with_long_pauses_is_one_finding)
+{
+	struct bed *b = bed__start(false);
+	uint32_t told = 0;
+
+	for (uint16_t i = 0; i < 5; i++)
+		client_half(b, 40000 + i, i * 900000u);
+	bed__end(b);
+	for (uint32_t i = 0; i < b->finding_count; i++)
+		told += !strcmp(b->finding[i].kind, "mirror.one_way");
+	cr_expect_eq(told, 1);
+	cr_expect_eq(detail(find(b, "mirror.one_way"), "flows")->u64, 5);
+	bed__free(b);
+}
+
 Test(quality, a_one_way_mirror_is_named_and_misses_nothing)
 {
 	struct bed *b = bed__start(false);
