@@ -189,6 +189,9 @@ void connect_group__remove(struct connect_group *g, const struct connect_attempt
 /* First and last time, longest wait, and who was first. */
 void connect_group__stretch(struct connect_group *g, const struct connect_attempt *a);
 
+/* ::1 for 127.0.0.1 and the other way round: "localhost" is both. False: no loopback address. */
+bool connect_loopback_twin(const struct tl_endpoint *of, struct tl_endpoint *ret_twin);
+
 static inline uint64_t connect_span_ns(uint64_t from_ns, uint64_t to_ns)
 {
 	return to_ns > from_ns ? to_ns - from_ns : 0;

@@ -150,3 +150,19 @@ void connect_group__remove(struct connect_group *g, const struct connect_attempt
 	client_remove(g, &a->subject.client);
 	proofs_remove(g, slot);
 }
+
+bool connect_loopback_twin(const struct tl_endpoint *of, struct tl_endpoint *ret_twin)
+{
+	static const uint8_t v6[16] = { [15] = 1 };
+
+	*ret_twin = (struct tl_endpoint){ .port = of->port };
+	if (of->ip_version == 6 && !memcmp(of->ip, v6, sizeof(v6))) {
+		ret_twin->ip_version = 4;
+		ret_twin->ip[0] = 127;
+		ret_twin->ip[3] = 1;
+		return true;
+	}
+	ret_twin->ip_version = 6;
+	memcpy(ret_twin->ip, v6, sizeof(v6));
+	return of->ip_version == 4 && of->ip[0] == 127;
+}

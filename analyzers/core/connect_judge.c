@@ -231,30 +231,13 @@ static uint64_t accepted_by(struct connect_judge *j, const struct tl_endpoint *s
 		       : 0;
 }
 
-/* ::1 for 127.0.0.1 and the other way round: "localhost" is both. False: no loopback address. */
-static bool loopback_twin(const struct tl_endpoint *of, struct tl_endpoint *ret_twin)
-{
-	static const uint8_t v6[16] = { [15] = 1 };
-
-	*ret_twin = (struct tl_endpoint){ .port = of->port };
-	if (of->ip_version == 6 && !memcmp(of->ip, v6, sizeof(v6))) {
-		ret_twin->ip_version = 4;
-		ret_twin->ip[0] = 127;
-		ret_twin->ip[3] = 1;
-		return true;
-	}
-	ret_twin->ip_version = 6;
-	memcpy(ret_twin->ip, v6, sizeof(v6));
-	return of->ip_version == 4 && of->ip[0] == 127;
-}
-
 /* Where a service works, the cause, or a way around, is known a moment later. */
 static bool is_held(const struct connect_judge *j, const struct connect_group *g)
 {
 	struct tl_endpoint twin;
 
 	return g->key.kind == CONNECT_KIND_REFUSED && !g->told && !j->at_end &&
-	       (g->accepted || loopback_twin(&g->subject.server, &twin)) &&
+	       (g->accepted || connect_loopback_twin(&g->subject.server, &twin)) &&
 	       j->now_ns < g->first_ns + TL_OUTAGE_KNOWN_NS;
 }
 
@@ -310,7 +293,7 @@ static void tell(struct connect_judge *j, struct connect_group *g)
 	g->accepted = g->accepted_beside = 0;
 	if (g->key.scope == CONNECT_SCOPE_SERVICE) {
 		g->accepted = accepted_by(j, &g->subject.server);
-		if (loopback_twin(&g->subject.server, &twin))
+		if (connect_loopback_twin(&g->subject.server, &twin))
 			g->accepted_beside = accepted_by(j, &twin);
 	}
 	if (g->last_ns > g->at_ns)
