@@ -183,6 +183,9 @@ struct connect_group {
 
 uint64_t connect_attempt__last_ns(const struct connect_attempt *attempt);
 
+void connect_group__key_of(const struct connect_attempt *a, enum connect_scope scope,
+			   struct connect_group_key *ret_key);
+
 /* `slot`: where the judge keeps the attempt. __remove leaves the extremes as they are. */
 void connect_group__add(struct connect_group *g, const struct connect_attempt *a, uint32_t slot);
 void connect_group__remove(struct connect_group *g, const struct connect_attempt *a, uint32_t slot);

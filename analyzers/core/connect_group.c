@@ -166,3 +166,22 @@ bool connect_loopback_twin(const struct tl_endpoint *of, struct tl_endpoint *ret
 	memcpy(ret_twin->ip, v6, sizeof(v6));
 	return of->ip_version == 4 && of->ip[0] == 127;
 }
+
+void connect_group__key_of(const struct connect_attempt *a, enum connect_scope scope,
+			   struct connect_group_key *ret_key)
+{
+	memset(ret_key, 0, sizeof(*ret_key));
+	ret_key->kind = a->kind;
+	ret_key->scope = (uint8_t)scope;
+	ret_key->ip_version = a->subject.server.ip_version;
+	if (scope != CONNECT_SCOPE_SERVICE)
+		memcpy(ret_key->client, a->subject.client.ip, sizeof(ret_key->client));
+	if (scope != CONNECT_SCOPE_CLIENT)
+		memcpy(ret_key->server, a->subject.server.ip, sizeof(ret_key->server));
+	if (scope == CONNECT_SCOPE_SERVICE)
+		ret_key->port = a->subject.server.port;
+	if (a->kind == CONNECT_KIND_UNREACHABLE) {
+		ret_key->icmp_code = a->icmp.code;
+		memcpy(ret_key->reporter, a->icmp.reporter.ip, sizeof(ret_key->reporter));
+	}
+}

@@ -188,25 +188,6 @@ static void group_forget(struct connect_judge *j, struct connect_group *g)
 	g->used = false;
 }
 
-static void key_of(const struct connect_attempt *a, enum connect_scope scope,
-		   struct connect_group_key *ret_key)
-{
-	memset(ret_key, 0, sizeof(*ret_key));
-	ret_key->kind = a->kind;
-	ret_key->scope = (uint8_t)scope;
-	ret_key->ip_version = a->subject.server.ip_version;
-	if (scope != CONNECT_SCOPE_SERVICE)
-		memcpy(ret_key->client, a->subject.client.ip, sizeof(ret_key->client));
-	if (scope != CONNECT_SCOPE_CLIENT)
-		memcpy(ret_key->server, a->subject.server.ip, sizeof(ret_key->server));
-	if (scope == CONNECT_SCOPE_SERVICE)
-		ret_key->port = a->subject.server.port;
-	if (a->kind == CONNECT_KIND_UNREACHABLE) {
-		ret_key->icmp_code = a->icmp.code;
-		memcpy(ret_key->reporter, a->icmp.reporter.ip, sizeof(ret_key->reporter));
-	}
-}
-
 static struct connect_group *group_of(struct connect_judge *j, const struct connect_attempt *a)
 {
 	struct connect_group *g = a->group == NONE ? NULL : &j->group[a->group];
@@ -432,7 +413,7 @@ static void move_all(struct connect_judge *j, const struct connect_group_key *ke
 
 		if (!a->used || !group_of(j, a) || group_of(j, a) == to)
 			continue;
-		key_of(a, key->scope, &own);
+		connect_group__key_of(a, key->scope, &own);
 		if (memcmp(&own, key, sizeof(own)))
 			continue;
 		from = take_out(j, a);
@@ -455,7 +436,7 @@ static struct connect_group *group_for(struct connect_judge *j, const struct con
 	struct connect_group *g;
 
 	for (unsigned i = 0; i < 2; i++) {
-		key_of(a, wide[i].scope, &key[i]);
+		connect_group__key_of(a, wide[i].scope, &key[i]);
 		b[i] = breadth_of(j, &key[i], connect_attempt__last_ns(a));
 		passes[i] = breadth_passes(b[i], a, wide[i].limit);
 	}
@@ -473,7 +454,7 @@ static struct connect_group *group_for(struct connect_judge *j, const struct con
 			return g;
 		}
 	}
-	key_of(a, CONNECT_SCOPE_SERVICE, &key[0]);
+	connect_group__key_of(a, CONNECT_SCOPE_SERVICE, &key[0]);
 	g = group_find(j, &key[0]);
 	return g ? g : group_make(j, &key[0]);
 }
