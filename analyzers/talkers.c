@@ -116,7 +116,8 @@ static void end_second(struct worker *w)
 		if (r.count == REPORT_HOSTS)
 			send_report(w, &r);
 	}
-	if (r.count)
+	/* also where nobody's packets came, but of no IP: they are part of all */
+	if (r.count || r.packets)
 		send_report(w, &r);
 	memset(w->host, 0, sizeof(w->host));
 	w->bytes = w->packets = 0;

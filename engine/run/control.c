@@ -109,7 +109,7 @@ static bool all_done(const struct tl_engine *engine)
 	for (uint32_t i = 0; i < engine->worker_count; i++)
 		if (!tl_load_acquire(&engine->workers[i]->done))
 			return false;
-	return engine->worker_count == 1 || tl_load_acquire(&engine->merger_done);
+	return !engine__merges(engine) || tl_load_acquire(&engine->merger_done);
 }
 
 static void show_progress(struct tl_engine *engine)

@@ -313,7 +313,7 @@ static int start_threads(struct tl_engine *engine)
 		if (err)
 			tl_store_release(&w->done, 1);
 	}
-	if (!err && engine->worker_count > 1) {
+	if (!err && engine__merges(engine)) {
 		err = -pthread_create(&engine->merger, NULL, merger__main, engine);
 		engine->merger_started = !err;
 	}
@@ -401,7 +401,8 @@ int tl_engine__census(struct tl_engine *engine, struct tl_census_report *ret_rep
 void engine__source_stats(const struct tl_engine *engine, struct tl_source_stats *ret_per_interface)
 {
 	memset(ret_per_interface, 0, TL_INTERFACES_MAX * sizeof(*ret_per_interface));
-	for (uint32_t i = 0; i < engine->source_count; i++) {
+	/* each of several that read one file counts all of it */
+	for (uint32_t i = 0; i < (engine->shares_files ? 1 : engine->source_count); i++) {
 		struct tl_source *s = engine->sources[i];
 		struct tl_source_stats stats;
 

@@ -13,6 +13,9 @@
 #include "run.h"
 #include "tapline/topology.h"
 
+#define READERS_MAX  8u		 /* workers that share files, unless --workers says more */
+#define READER_BYTES (16u << 20) /* for less, another one is not worth its start */
+
 static int fail(struct tl_error *ret_error, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -261,6 +264,59 @@ static bool needs_interface(const struct tl_filter *filter)
 	return false;
 }
 
+/*
+ * How many workers read the files. One where packets are recorded, or flows told, for these have
+ * one order; where a pipe or a compressed file is read, or a stop condition watched; and of small
+ * ones, which are done before a second one would be of use.
+ */
+static uint32_t choose_readers(const struct tl_engine_opts *o)
+{
+	bool alone = !o->analysis || o->recorder || o->on_flow_end || o->on_flow_begin ||
+		     o->on_flow_active || o->census || o->stop.packets || o->stop.duration_ns;
+	int cpus[TL_CPU_MAX];
+	uint64_t bytes = 0;
+	uint32_t most = o->workers;
+
+	for (uint32_t i = 0; i < o->file_count && !alone; i++) {
+		uint64_t each = tl_source_file__plain_bytes(o->files[i]);
+
+		alone = !each;
+		bytes += each;
+	}
+	if (alone)
+		return 1;
+	if (most)
+		return most;
+	most = tl_topology__cpus(cpus, TL_CPU_MAX);
+	if (most > READERS_MAX)
+		most = READERS_MAX;
+	if (bytes / READER_BYTES < most)
+		most = (uint32_t)(bytes / READER_BYTES);
+	return most ? most : 1;
+}
+
+static int open_readers(struct tl_engine *engine, const struct tl_source_file_opts *opts,
+			struct tl_error *ret_error)
+{
+	int err = 0;
+
+	engine->worker_count = choose_readers(&engine->opts);
+	if (engine->worker_count > TL_WORKERS_MAX)
+		return fail(ret_error, -EINVAL, "--workers %u: at most %d", engine->worker_count,
+			    TL_WORKERS_MAX);
+	engine->shares_files = engine->worker_count > 1;
+	snprintf(engine->mode, sizeof(engine->mode), "file");
+	if (engine->shares_files)
+		snprintf(engine->mode, sizeof(engine->mode), "file, read by %u workers",
+			 engine->worker_count);
+	while (!err && engine->source_count < engine->worker_count) {
+		err = tl_source_file__create(opts, ret_error,
+					     &engine->sources[engine->source_count]);
+		engine->source_count += !err;
+	}
+	return err;
+}
+
 int engine__open_files(struct tl_engine *engine, struct tl_error *ret_error)
 {
 	struct tl_error error = { "" };
@@ -273,7 +329,6 @@ int engine__open_files(struct tl_engine *engine, struct tl_error *ret_error)
 	int err;
 
 	engine->backend = "file";
-	engine->worker_count = 1;
 	/* Compiled for Ethernet here so that a bad expression is the call's fault, not the file's.
 	 */
 	err = tl_filter__compile(o->filter, TL_LINKTYPE_ETHERNET, TL_SNAPLEN_DEFAULT, ret_error,
@@ -285,13 +340,10 @@ int engine__open_files(struct tl_engine *engine, struct tl_error *ret_error)
 		return fail(ret_error, -EINVAL,
 			    "%.160s: inbound and outbound are known live only; use -i",
 			    engine->opts.filter);
-	snprintf(engine->mode, sizeof(engine->mode), "file");
-	err = tl_source_file__create(&opts, &error, &engine->sources[0]);
-	if (!err)
-		engine->source_count = 1;
-	else if (o->file_count == 1)
+	err = open_readers(engine, &opts, &error);
+	if (err && err != -EINVAL && o->file_count == 1)
 		fail(ret_error, err, "%.120s: %s", o->files[0], error.what);
-	else
+	else if (err)
 		*ret_error = error;
 	return err;
 }

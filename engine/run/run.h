@@ -9,6 +9,8 @@
  *                      ▼
  *              control (the caller's thread): judge, progress, signals
  *
+ * A large file that is only diagnosed is read by several workers, each for its share: share.h.
+ *
  * | word                | written by | store   | read by | load    | edge                   |
  * |---------------------|------------|---------|---------|---------|------------------------|
  * | engine.stopping     | anyone     | relaxed | all     | relaxed | a flag, nothing behind |
@@ -23,6 +25,7 @@
 
 #include "frame_map.h"
 #include "merge.h"
+#include "share.h"
 #include "tapline/engine.h"
 #include "tapline/filter.h"
 #include "tapline/link.h"
@@ -44,6 +47,7 @@ struct worker {
 	struct tl_source *sources[TL_INTERFACES_MAX]; /* owned by the engine */
 	uint32_t source_count;
 	struct merge merge;
+	struct share share; /* of files that several workers read */
 
 	struct tl_flow_table *flows; /* NULL: no analysis */
 	unsigned char *slab;
@@ -54,6 +58,7 @@ struct worker {
 	uint64_t next_tick_ns;	  /* on the TL_TICK_NS grid; 0: no packet yet */
 	struct tl_spsc observations;
 	uint64_t observations_lost;
+	uint64_t newest_observation_ns; /* of those in the ring, or on their way there */
 
 	struct tl_spsc handoff; /* several workers */
 	uint64_t frames;	/* packets this worker processed */
@@ -110,6 +115,7 @@ struct tl_engine {
 	uint32_t source_count;
 	struct worker *workers[TL_WORKERS_MAX];
 	uint32_t worker_count;
+	bool shares_files; /* each worker reads all files, for its share of the flows */
 
 	struct recording recording;
 	pthread_t merger;
@@ -122,7 +128,7 @@ struct tl_engine {
 
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	uint64_t ended_ns;
-	uint64_t first_packet_ns, last_packet_ns; /* of a file; written by the worker */
+	uint64_t first_packet_ns, last_packet_ns; /* of a file; written by the first worker */
 	uint64_t processed[TL_INTERFACES_MAX]; /* by interface; written by the recording thread */
 	int stopping;
 	uint64_t end_ns; /* of a live run, once somebody asked; 0 */
@@ -133,6 +139,12 @@ struct tl_engine {
 	char notes[16][256];
 	uint32_t note_count;
 };
+
+/* Do the packets of several workers meet again, in the merger? */
+static inline bool engine__merges(const struct tl_engine *engine)
+{
+	return engine->worker_count > 1 && !engine->shares_files;
+}
 
 /* engine.c */
 const struct tl_interface *engine__interface(const struct tl_engine *engine, uint32_t index);

@@ -5,7 +5,8 @@
  *   fill ─► take (time order) ─► [record] ─► decode all ─► look up all ─► analyze ─► [hand over]
  *
  * With one worker it records first, so that analyzers see the frame numbers of the file. With
- * several, packets go to the merger after analysis, and frames are found by the frame map.
+ * several, packets go to the merger after analysis, and frames are found by the frame map. Where
+ * several read one file, each leaves out what is another one's share (share.h) while it decodes.
  *
  * A batch is cut where packet time crosses the tick grid: each tick comes after all older packets
  * and before all others, live and from a file alike.
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "run.h"
 #include "tapline/decode.h"
@@ -26,19 +28,41 @@
 #define EXPIRE_ALL	    UINT32_MAX
 #define SHED_ABOVE_PERCENT  75 /* of the ring: from here on packets are recorded only */
 #define SHED_BELOW_PERCENT  40
+#define SECOND_NS	    1000000000ull
+#define ROOM_SPINS	    1000u
 
 /* --- observations -------------------------------------------------------------------------- */
+
+/*
+ * A file can wait for the judge; a wire cannot. The judge waits in turn for the slowest of several
+ * workers: this one says how far it is, for all that it has told is older.
+ */
+static struct tl_observation *wait_for_room(struct worker *w)
+{
+	const struct timespec nap = { .tv_nsec = 20000 };
+	struct tl_observation *slot = NULL;
+
+	if (w->engine->shares_files)
+		tl_store_release(&w->watermark_ns, w->newest_observation_ns + 1);
+	for (uint32_t turn = 0; !slot && !engine__stopping(w->engine); turn++) {
+		if (turn < ROOM_SPINS)
+			tl_cpu_relax();
+		else
+			nanosleep(&nap, NULL);
+		slot = tl_spsc__reserve(&w->observations);
+	}
+	return slot;
+}
 
 static bool emit(void *ctx, const struct tl_observation *observation)
 {
 	struct worker *w = ctx;
 	struct tl_observation *slot = tl_spsc__reserve(&w->observations);
 
-	/* A file can wait for the judge; a wire cannot. */
-	while (!slot && !w->engine->live && !engine__stopping(w->engine)) {
-		tl_cpu_relax();
-		slot = tl_spsc__reserve(&w->observations);
-	}
+	if (observation->ts_ns > w->newest_observation_ns)
+		w->newest_observation_ns = observation->ts_ns;
+	if (!slot && !w->engine->live)
+		slot = wait_for_room(w);
 	if (!slot) {
 		tl_counter_add(&w->observations_lost, 1);
 		return false;
@@ -141,13 +165,15 @@ int worker__create(struct tl_engine *engine, uint32_t index, struct worker **ret
 	w->engine = engine;
 	w->index = index;
 	w->cpu = -1;
+	w->share.index = index;
+	w->share.count = engine->worker_count;
 	for (uint32_t i = 0; i < engine->source_count; i++)
 		if (i % engine->worker_count == index)
 			w->sources[w->source_count++] = engine->sources[i];
 	err = merge__init(&w->merge, w->sources, w->source_count, engine->live);
 	if (!err)
 		err = create_flows(w);
-	if (!err && engine->worker_count > 1)
+	if (!err && engine__merges(engine))
 		err = tl_spsc__init(&w->handoff, HANDOFF_PACKETS, sizeof(struct handoff_packet));
 	if (err) {
 		worker__destroy(w);
@@ -185,13 +211,20 @@ static void tick_to(struct worker *w, uint64_t tick_ns)
 	w->next_tick_ns = tick_ns + TL_TICK_NS;
 }
 
-/* Ticks up to the newest grid point that is not after `now_ns`: what lies between changes nothing.
+/*
+ * Ticks up to the newest grid point that is not after `now_ns`: what lies between changes nothing.
+ * But where others read the same file, a second's end is not told behind their next one.
  */
 static void advance(struct worker *w, uint64_t now_ns)
 {
+	uint64_t second_ns = (w->next_tick_ns + SECOND_NS - 1) / SECOND_NS * SECOND_NS;
+
 	if (!w->flows || !w->next_tick_ns || now_ns < w->next_tick_ns)
 		return;
-	tick_to(w, now_ns - now_ns % TL_TICK_NS);
+	if (w->engine->shares_files && second_ns < now_ns)
+		tick_to(w, second_ns);
+	if (now_ns >= w->next_tick_ns)
+		tick_to(w, now_ns - now_ns % TL_TICK_NS);
 }
 
 /* Packets from `from` that lie before the next tick; the grid starts at the first packet. */
@@ -255,6 +288,25 @@ static bool must_shed(struct worker *w)
 	return w->shedding;
 }
 
+/* How many are left: all, or of a file that several workers read, this one's. */
+static uint32_t decode(struct worker *w, uint32_t n)
+{
+	bool shares = w->engine->shares_files;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (kept != i)
+			w->packets[kept] = w->packets[i];
+		tl_decode(&w->packets[kept], &w->layers[kept]);
+		if (shares && !share__has(&w->share, &w->packets[kept], &w->layers[kept]))
+			continue;
+		w->lookups[kept] = (struct tl_flow_lookup){ .packet = &w->packets[kept],
+							    .layers = &w->layers[kept] };
+		kept++;
+	}
+	return kept;
+}
+
 static void analyze(struct worker *w, uint32_t n)
 {
 	if (!w->flows || !n)
@@ -263,11 +315,7 @@ static void analyze(struct worker *w, uint32_t n)
 		tl_counter_add(&w->analysis_shed, n);
 		return;
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		tl_decode(&w->packets[i], &w->layers[i]);
-		w->lookups[i] = (struct tl_flow_lookup){ .packet = &w->packets[i],
-							 .layers = &w->layers[i] };
-	}
+	n = decode(w, n);
 	for (uint32_t from = 0; from < n;) {
 		uint32_t count = count_before_tick(w, from, n);
 
@@ -318,6 +366,15 @@ static void number_frames(struct worker *w, uint32_t n)
 					      : w->frames + i + 1;
 }
 
+static void note_span(struct tl_engine *engine, const struct tl_packet *packets, uint32_t n)
+{
+	if (!n)
+		return;
+	if (!engine->first_packet_ns)
+		engine->first_packet_ns = packets[0].ts_ns;
+	engine->last_packet_ns = packets[n - 1].ts_ns;
+}
+
 /* One batch through all stages. False when a stop condition was reached. */
 static bool process(struct worker *w, uint32_t n)
 {
@@ -326,19 +383,17 @@ static bool process(struct worker *w, uint32_t n)
 
 	if (engine->live && (engine->worker_count > 1 || !engine->recording.recorder))
 		number_frames(w, n);
-	if (engine->worker_count > 1) {
+	if (engine__merges(engine)) {
 		analyze(w, n);
 		hand_over(w, n);
 		return true;
 	}
-	taken = recording__write(&engine->recording, w->packets, n);
+	if (!engine->shares_files)
+		taken = recording__write(&engine->recording, w->packets, n);
+	if (!engine->live && !w->index)
+		note_span(engine, w->packets, taken);
 	w->frames += taken;
 	analyze(w, taken);
-	if (!engine->live && taken) {
-		if (!engine->first_packet_ns)
-			engine->first_packet_ns = w->packets[0].ts_ns;
-		engine->last_packet_ns = w->packets[taken - 1].ts_ns;
-	}
 	return taken == n;
 }
 
@@ -353,12 +408,33 @@ static void note_links(struct worker *w)
 		if (in->down == w->down[i])
 			continue;
 		w->down[i] = in->down;
-		if (w->engine->worker_count == 1)
+		if (!engine__merges(w->engine))
 			recording__note(&w->engine->recording, in->source->interface,
 					in->down ? "the interface went down: a gap begins"
 						 : "the interface is back: the gap ends");
 		engine__note(w->engine, "%s %s", name, in->down ? "went down" : "came back");
 	}
+}
+
+/*
+ * Live, and of a lone worker, the last tick: what the judge is told of a second it is told at its
+ * end. Of a file that several read, as far as this one is, so that their rings do not fill up; but
+ * not past a tick that is still to come, at which older things are told.
+ */
+static void publish_watermark(struct worker *w, uint64_t merged_ns)
+{
+	uint64_t mark = w->next_tick_ns ? w->next_tick_ns - TL_TICK_NS : 0;
+
+	if (!w->flows)
+		return;
+	if (w->engine->shares_files)
+		mark = w->next_tick_ns && w->next_tick_ns < w->merge.last_ns ? w->next_tick_ns
+									     : w->merge.last_ns;
+	else if (!mark && w->engine->worker_count > 1 && merged_ns != UINT64_MAX)
+		/* no packet has come to it yet, and the others do not wait for its first */
+		mark = merged_ns;
+	if (mark > tl_load_relaxed(&w->watermark_ns))
+		tl_store_release(&w->watermark_ns, mark);
 }
 
 static void between_batches(struct worker *w)
@@ -367,14 +443,10 @@ static void between_batches(struct worker *w)
 
 	if (watermark != UINT64_MAX) {
 		advance(w, watermark);
-		if (w->engine->worker_count > 1)
+		if (engine__merges(w->engine))
 			tl_store_release(&w->handoff_ns, watermark);
 	}
-	if (w->flows && w->next_tick_ns)
-		tl_store_release(&w->watermark_ns, w->next_tick_ns - TL_TICK_NS);
-	else if (w->flows && w->engine->worker_count > 1 && watermark != UINT64_MAX)
-		/* no packet has come to it yet, and the others do not wait for its first */
-		tl_store_release(&w->watermark_ns, watermark);
+	publish_watermark(w, watermark);
 	if (w->engine->worker_count == 1)
 		recording__tick(&w->engine->recording, w->engine->live
 							       ? clock__realtime_ns()
@@ -399,7 +471,7 @@ static uint32_t run_batches(struct worker *w)
 	while ((n = merge__take(&w->merge, TL_BATCH_MAX, w->packets, w->inputs))) {
 		bool go_on = process(w, n);
 
-		if (w->engine->worker_count == 1)
+		if (!engine__merges(w->engine))
 			merge__release(&w->merge);
 		total += n;
 		if (!go_on)

@@ -406,6 +406,25 @@ static int copy_paths(struct file_source *f, const struct tl_source_file_opts *o
 	return 0;
 }
 
+uint64_t tl_source_file__plain_bytes(const char *path)
+{
+	uint8_t magic[4];
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, magic, sizeof(magic));
+	close(fd);
+	if (n != sizeof(magic) || file_unpack__detect(magic, sizeof(magic)) != FILE_PLAIN)
+		return 0;
+	return (uint64_t)st.st_size;
+}
+
 /* A later file, which is opened when its turn comes: is it there, and a capture? Pipes are left. */
 static int check_file(struct file_source *f)
 {

@@ -13,7 +13,8 @@
 #   lab_judge                                  stops, reads the file, states the facts
 #
 # The facts of lab_judge, for each wanted finding: it was told live, and in time; it is in the file;
-# and for all: live and file say the same, byte for byte, and of the capture too; nothing else is
+# and for all: live and file say the same, byte for byte, and of the capture too, and so do several
+# readers of the file; nothing else is
 # accused; every display filter selects the frames of its evidence in the file that tshark reads.
 #
 # TAPLINE_LAB_OUT is a folder that gets the capture and the findings of each case, TAPLINE_LAB_TABLE
@@ -329,6 +330,12 @@ quality() { # FILE
 		del(.dropped, .observations_lost, .analysis_shed_packets)' "$1"
 }
 
+# A large file is read by several workers: what is said of it does not hang on how many.
+readers_differ() {
+	"$TAPLINE" diagnose -r "$WORK/f.pcapng" --workers 3 --json 2>&1 | grep '"type":"finding",' | sort |
+		diff "$WORK/file.findings" - | cut -c 1-400 | head -n 4
+}
+
 lab_judge() { # [SECONDS to go on watching]
 	local i silent else_live else_file
 	lab_collect "${1:-1}"
@@ -339,6 +346,7 @@ lab_judge() { # [SECONDS to go on watching]
 		"$(diff "$WORK/live.findings" "$WORK/file.findings" | cut -c 1-400 | head -n 4)" ""
 	is "live and file say the same of the capture" "$(quality "$WORK/live.json")" \
 		"$(quality "$WORK/file.json")"
+	is "three readers of the file say the same as one" "$(readers_differ)" ""
 	else_live=$(accused_else "$WORK/live.json" && opened_else "$WORK/live.json")
 	else_file=$(accused_else "$WORK/file.json")
 	is "live: nothing else is accused" "$else_live" ""
