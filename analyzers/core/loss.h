@@ -98,14 +98,21 @@ struct loss_traffic {
 	uint64_t reordered[2];
 };
 
-/* One host's side of the tap: what a finding is about. */
+/*
+ * One host's side of the tap: what a finding is about. Or, `is_wide`, that of the many hosts that
+ * talk to one on the other side.
+ */
 struct loss_group {
 	bool used, is_dirty, told;
-	bool is_explained;	 /* connect.* says that the host is gone */
+	bool is_explained; /* connect.* says that the host is gone */
+	bool is_wide;
+	bool one_peer;		 /* all paths lead to `peer` */
 	uint8_t side;		 /* enum loss_side */
-	struct tl_endpoint host; /* at that side; port 0 */
-	uint32_t generation;	 /* grows with each use of the slot */
-	uint32_t peers;		 /* paths with a loss */
+	struct tl_endpoint host; /* at that side; is_wide: at the other; port 0 */
+	struct tl_endpoint peer;
+	uint32_t generation; /* grows with each use of the slot */
+	uint32_t peers;	     /* paths with a loss */
+	uint32_t fan;	     /* is_wide: all paths, as far as they are known */
 	struct tl_subject subject;
 	struct loss_traffic traffic;
 	struct loss_count count[2]; /* by direction, at the place that is this side */

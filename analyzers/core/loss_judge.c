@@ -5,10 +5,10 @@
  *	path (client, server, port) ──┬─► client's side (client) ──► finding
  *	                              └─► server's side (server) ──► finding
  *
- * A link that loses is one finding, whoever talks over it. A path takes part in a side from its
- * first loss there on, with all its segments, those before too; until then they wait in the path.
- * All is sums, first and last, so the order in which workers tell makes no difference. Tables are
- * of fixed size. Control thread only.
+ * A link that loses is one finding, whoever talks over it; the ways from one host to many others
+ *are one link, too. A path takes part in a side from its first loss there on, with all its
+ *segments, those before too; until then they wait in the path. All is sums, first and last, so the
+ *order in which workers tell makes no difference. Tables are of fixed size. Control thread only.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +18,8 @@
 #define GROUPS 512u
 #define SETS   1024u /* of paths; a power of two */
 #define WAYS   8u
+
+#define HOSTS_APART 16u /* with one host on the other side; with more, they are one cause */
 
 #define GONE_SLACK_NS (30 * TL_NS_PER_SEC) /* clients may try anew this much later */
 
@@ -88,29 +90,38 @@ static void add_traffic(struct path *p, const struct loss_traffic *t)
 
 /* --- groups ---------------------------------------------------------------------------------- */
 
-static struct loss_group *group_get(struct loss_judge *j, unsigned side,
-				    const struct tl_endpoint *host)
+static struct loss_group *group_find(struct loss_judge *j, unsigned side, bool is_wide,
+				     const struct tl_endpoint *host)
 {
-	struct loss_group *free_one = NULL;
-
 	for (uint32_t i = 0; i < GROUPS; i++) {
 		struct loss_group *g = &j->group[i];
 
-		if (g->used && g->side == side && tl_endpoint__same_host(&g->host, host))
+		if (g->used && g->side == side && g->is_wide == is_wide &&
+		    tl_endpoint__same_host(&g->host, host))
 			return g;
-		if (!g->used && !free_one)
-			free_one = g;
 	}
-	if (!free_one)
-		return NULL;
-	*free_one = (struct loss_group){
-		.used = true,
-		.side = (uint8_t)side,
-		.host = *host,
-		.generation = free_one->generation + 1,
-	};
-	free_one->host.port = 0;
-	return free_one;
+	return NULL;
+}
+
+static struct loss_group *group_make(struct loss_judge *j, unsigned side,
+				     const struct tl_endpoint *host)
+{
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct loss_group *g = &j->group[i];
+
+		if (g->used)
+			continue;
+		*g = (struct loss_group){
+			.used = true,
+			.side = (uint8_t)side,
+			.host = *host,
+			.one_peer = true,
+			.generation = g->generation + 1,
+		};
+		g->host.port = 0;
+		return g;
+	}
+	return NULL;
 }
 
 static struct loss_group *group_of(struct loss_judge *j, const struct part *part)
@@ -124,6 +135,23 @@ static void touch(struct loss_judge *j, struct loss_group *g)
 {
 	j->dirty += !g->is_dirty;
 	g->is_dirty = true;
+}
+
+static struct tl_finding *finding_of(struct loss_judge *j, const struct loss_group *g)
+{
+	uint8_t key[TL_ENDPOINT_KEY];
+	bool is_new;
+
+	tl_endpoint__key(&g->host, key);
+	/* No port in it: the side takes its place. */
+	key[TL_ENDPOINT_KEY - 1] = (uint8_t)(g->side | g->is_wide << 7);
+	return tl_findings__begin(j->view.findings, "tcp.loss", key, sizeof(key), &is_new);
+}
+
+static void untell(struct loss_judge *j, struct loss_group *g)
+{
+	tl_findings__retract(j->view.findings, finding_of(j, g));
+	g->told = false;
 }
 
 /* A path that takes part already: its segments go on. */
@@ -140,22 +168,6 @@ static void pour(struct loss_judge *j, struct part *part)
 	}
 	part->waiting = (struct loss_traffic){ 0 };
 	touch(j, g);
-}
-
-static struct loss_group *join(struct loss_judge *j, struct path *p, unsigned side)
-{
-	struct part *part = &p->part[side];
-	struct loss_group *g = group_of(j, part);
-
-	if (g)
-		return g;
-	g = group_get(j, side, side == LOSS_CLIENT_SIDE ? &p->client : &p->server);
-	if (!g)
-		return NULL;
-	part->group = (uint16_t)(g - j->group + 1);
-	part->generation = g->generation;
-	g->peers++;
-	return g;
 }
 
 static uint64_t first_ns(const struct loss_group *g)
@@ -177,6 +189,95 @@ static uint64_t last_ns(const struct loss_group *g)
 			last = g->count[d].late[LOSS_LATE - 1].ts_ns;
 	}
 	return last;
+}
+
+static bool is_of_fan(const struct loss_group *g, unsigned side, const struct tl_endpoint *peer)
+{
+	return g->used && !g->is_wide && g->side == side && g->one_peer &&
+	       tl_endpoint__same_host(&g->peer, peer);
+}
+
+/* What a group held goes to the wide one, and its paths go with it. */
+static void fold(struct loss_judge *j, struct loss_group *g, struct loss_group *wide)
+{
+	uint16_t from = (uint16_t)(g - j->group + 1), to = (uint16_t)(wide - j->group + 1);
+
+	for (unsigned d = 0; d < 2; d++) {
+		if (!wide->count[d].early[0].ts_ns)
+			wide->count[d].client_port = g->count[d].client_port;
+		loss_count__add(&wide->count[d], &g->count[d]);
+		wide->traffic.segments[d] += g->traffic.segments[d];
+		wide->traffic.spurious[d] += g->traffic.spurious[d];
+		wide->traffic.reordered[d] += g->traffic.reordered[d];
+	}
+	wide->peers += g->peers;
+	for (uint32_t i = 0; i < SETS * WAYS; i++) {
+		struct part *part = &j->path[i / WAYS][i % WAYS].part[g->side];
+
+		if (part->group != from || part->generation != g->generation)
+			continue;
+		part->group = to;
+		part->generation = wide->generation;
+	}
+	j->dirty -= g->is_dirty;
+	g->used = g->is_dirty = false;
+	if (g->told)
+		untell(j, g);
+}
+
+/*
+ * One host loses on its way to many, on their side of the tap: that is one cause, and each of them
+ * may have lost too little to be told of.
+ */
+static struct loss_group *widen(struct loss_judge *j, unsigned side, const struct tl_endpoint *peer)
+{
+	struct loss_group *wide = NULL;
+	uint32_t hosts = 0;
+
+	for (uint32_t i = 0; i < GROUPS; i++)
+		hosts += is_of_fan(&j->group[i], side, peer);
+	if (hosts >= HOSTS_APART)
+		wide = group_make(j, side, peer);
+	if (!wide)
+		return NULL;
+	wide->is_wide = true;
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		struct loss_group *g = &j->group[i];
+
+		if (!is_of_fan(g, side, peer))
+			continue;
+		if (!wide->peers || first_ns(g) < first_ns(wide))
+			wide->subject = g->subject;
+		fold(j, g, wide);
+	}
+	return wide;
+}
+
+static struct loss_group *join(struct loss_judge *j, struct path *p, unsigned side)
+{
+	const struct tl_endpoint *host = side == LOSS_CLIENT_SIDE ? &p->client : &p->server;
+	const struct tl_endpoint *peer = side == LOSS_CLIENT_SIDE ? &p->server : &p->client;
+	struct part *part = &p->part[side];
+	struct loss_group *g = group_of(j, part);
+
+	if (g)
+		return g;
+	g = group_find(j, side, false, host);
+	if (!g)
+		g = group_find(j, side, true, peer);
+	if (!g)
+		g = widen(j, side, peer);
+	if (!g)
+		g = group_make(j, side, host);
+	if (!g)
+		return NULL;
+	if (!g->peers)
+		g->peer = *peer;
+	g->one_peer &= tl_endpoint__same_host(&g->peer, peer);
+	part->group = (uint16_t)(g - j->group + 1);
+	part->generation = g->generation;
+	g->peers++;
+	return g;
 }
 
 static bool is_empty(const struct loss_count *c)
@@ -278,29 +379,55 @@ static bool is_explained(struct loss_judge *j, struct loss_group *g)
 	return g->is_explained;
 }
 
+/* Of many hosts, those without a loss count as well: else the unlucky ones would be all. */
+static struct loss_group with_healthy_ones(const struct loss_judge *j, const struct loss_group *g)
+{
+	uint16_t self = (uint16_t)(g - j->group + 1);
+	struct loss_group all = *g;
+
+	if (!g->is_wide)
+		return all;
+	for (uint32_t i = 0; i < SETS * WAYS; i++) {
+		const struct path *p = &j->path[i / WAYS][i % WAYS];
+		const struct part *part = &p->part[g->side];
+
+		if (!p->used ||
+		    !tl_endpoint__same_host(g->side == LOSS_CLIENT_SIDE ? &p->server : &p->client,
+					    &g->host))
+			continue;
+		all.fan++;
+		if (part->group == self && part->generation == g->generation)
+			continue;
+		for (unsigned d = 0; d < 2; d++) {
+			all.traffic.segments[d] += part->waiting.segments[d];
+			all.traffic.spurious[d] += part->waiting.spurious[d];
+			all.traffic.reordered[d] += part->waiting.reordered[d];
+		}
+	}
+	return all;
+}
+
 static void tell(struct loss_judge *j, struct loss_group *g)
 {
-	uint8_t key[TL_ENDPOINT_KEY];
+	struct loss_group all;
 	struct tl_finding *f;
-	bool is_new, lost = g->count[0].lost + g->count[1].lost > 0;
+	bool lost = g->count[0].lost + g->count[1].lost > 0;
 
 	g->is_dirty = false;
 	if (!lost && !g->told)
 		return;
-	tl_endpoint__key(&g->host, key);
-	/* No port in it: the side takes its place. */
-	key[TL_ENDPOINT_KEY - 1] = g->side;
-	f = tl_findings__begin(j->view.findings, "tcp.loss", key, sizeof(key), &is_new);
-	g->told = lost;
 	if (!lost) {
-		tl_findings__retract(j->view.findings, f);
+		untell(j, g);
 		return;
 	}
+	f = finding_of(j, g);
+	g->told = true;
 	g->withheld = j->withheld;
 	is_explained(j, g);
 	f->first_ns = first_ns(g);
 	f->last_ns = last_ns(g);
-	loss_words__write(g, j->view.facts, f);
+	all = with_healthy_ones(j, g);
+	loss_words__write(&all, j->view.facts, f);
 	tl_findings__commit(j->view.findings, f, f->last_ns);
 }
 

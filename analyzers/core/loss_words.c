@@ -12,6 +12,7 @@
 #define RATE_ERROR	0.05
 #define LEAST_WARNING	5
 #define LEAST_ERROR	20
+#define WIDE_SHARE	4u /* of a host's peers, one in so many must lose */
 #define HUNG_WARNING_MS 1000
 #define HUNG_ERROR_MS	3000
 
@@ -99,6 +100,9 @@ static enum tl_severity severity_of_rate(const struct words *w)
 
 	if (once || lost < LEAST_WARNING || rate < RATE_WARNING)
 		return TL_INFO;
+	/* Some of many hosts are always far away, or on the move: then it is theirs. */
+	if (w->g->is_wide && w->g->peers < w->g->fan / WIDE_SHARE)
+		return TL_INFO;
 	return lost >= LEAST_ERROR && rate >= RATE_ERROR ? TL_ERROR : TL_WARNING;
 }
 
@@ -174,15 +178,24 @@ static void write_sentences(const struct words *w, struct tl_finding *f)
 {
 	const struct loss_group *g = w->g;
 	const char *side = g->side == LOSS_CLIENT_SIDE ? "client" : "server";
-	char host[TL_TEXT_IP], target[TL_TEXT_ENDPOINT + 16], hung[TL_TEXT_SPAN], wait[64] = "";
+	char host[TL_TEXT_IP + 16], whom[TL_TEXT_IP + 16], target[TL_TEXT_ENDPOINT + 16],
+		hung[TL_TEXT_SPAN], wait[64] = "";
 
 	tl_text__ip(&g->host, host);
-	if (g->peers > 1)
+	if (g->is_wide)
+		snprintf(target, sizeof(target), "many of them");
+	else if (g->peers > 1)
 		snprintf(target, sizeof(target), "its %u peers", g->peers);
 	else if (g->side == LOSS_SERVER_SIDE)
 		tl_text__ip(&g->subject.client, target);
 	else
 		tl_text__endpoint(&g->subject.server, target);
+	if (g->is_wide) {
+		snprintf(whom, sizeof(whom), "%ss of %.*s", side, TL_TEXT_IP, host);
+		memcpy(host, whom, sizeof(host));
+	} else {
+		snprintf(whom, sizeof(whom), "%s %.*s", side, TL_TEXT_IP, host);
+	}
 	if (w->hung_ms >= HUNG_WARNING_MS || w->stuck_ms >= HUNG_WARNING_MS) {
 		tl_text__span((w->hung_ms > w->stuck_ms ? w->hung_ms : w->stuck_ms) * TL_NS_PER_MS,
 			      hung);
@@ -198,10 +211,10 @@ static void write_sentences(const struct words *w, struct tl_finding *f)
 	else
 		tl_finding__summary(
 			f,
-			"%llu of %llu segments (%.2f %%) were lost between this tap and the %s "
-			"%s, in %llu connection%s with %s%s",
+			"%llu of %llu segments (%.2f %%) were lost between this tap and the %s, "
+			"in %llu connection%s with %s%s",
 			(unsigned long long)w->lost, (unsigned long long)w->segments, 100 * w->rate,
-			side, host, (unsigned long long)w->flows, tl_text__plural(w->flows), target,
+			whom, (unsigned long long)w->flows, tl_text__plural(w->flows), target,
 			wait);
 	if (w->stuck_ms > w->hung_ms || w->stuck_lost == w->lost)
 		tl_finding__cause(f,

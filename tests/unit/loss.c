@@ -273,6 +273,45 @@ Test(loss, host_that_is_gone_is_a_warning)
 	cr_expect(strstr(only()->cause, "gone"), "%s", only()->cause);
 }
 
+/* A server's clients, of which the first `losing` lose each tenth of what it sends them. */
+static void serve(unsigned clients, unsigned losing)
+{
+	char ip[64][16];
+
+	for (unsigned i = 0; i < clients; i++) {
+		struct bed_pair p = pair;
+		struct talk t;
+
+		snprintf(ip[i], sizeof(ip[i]), "10.0.3.%u", i + 1);
+		p.client = ip[i];
+		p.client_port = (uint16_t)(41000 + i);
+		t = talk__open(b, &p, i * 1000);
+		talk__up(&t, i * 1000 + 50, 100);
+		transfer(&t, &(struct plan){ SERVER, 40, i < losing ? 10 : 0, false, 1 },
+			 i * 1000 + 100);
+		talk__fin(&t, i * 1000 + 950, SERVER);
+	}
+	bed__end(b);
+}
+
+Test(loss, a_link_to_many_clients_is_one_finding)
+{
+	serve(40, 40);
+	cr_expect_eq(bed__count(b, "tcp.loss", TL_INFO), 1);
+	cr_expect_eq(only()->severity, TL_ERROR);
+	cr_expect_eq(bed__detail(only(), "flows"), 40);
+	cr_expect_str_eq(bed__detail_string(only(), "side"), "client");
+	cr_expect_not_null(strstr(only()->summary, "the clients of 10.0.2.10"), "%s",
+			   only()->summary);
+	cr_expect_eq(bed__detail(only(), "lost_segments"), only()->count);
+}
+
+Test(loss, some_of_many_clients_that_lose_are_their_own_matter)
+{
+	serve(60, 10);
+	cr_expect_eq(bed__count(b, "tcp.loss", TL_WARNING), 0);
+}
+
 /* A host dies: what is sent to it is sent again and again, and `syns` SYNs go unanswered as well.
  */
 static void die(unsigned syns)
