@@ -33,6 +33,7 @@
 
 #define HANDOFF_PACKETS	 16384u /* descriptors between a worker and the merger */
 #define OBSERVATION_RING 4096u	/* observations between a worker and the control thread */
+#define WAITING_RING	 1024u	/* likewise, of a worker that can wait for room: of a file */
 #define IDLE_WAIT_MS	 5	/* how long a worker waits for a quiet link */
 #define CAPTURE_NICE	 (-5)
 #define DRAIN_NS	 60000000ull /* a stopped source is polled until it was quiet for so long */

@@ -126,7 +126,8 @@ static int create_analysis(struct worker *w)
 	}
 	/* Each packet asks for another entry: of small pages the TLB holds too few. */
 	madvise(w->slab, w->slab_bytes, MADV_HUGEPAGE);
-	err = tl_spsc__init(&w->observations, OBSERVATION_RING, sizeof(struct tl_observation));
+	err = tl_spsc__init(&w->observations, w->engine->live ? OBSERVATION_RING : WAITING_RING,
+			    sizeof(struct tl_observation));
 	return err ? err : ops->worker_create(&opts, &w->analysis);
 }
 

@@ -15,7 +15,7 @@
 #define INPUT_BYTES (256u * 1024)
 /* How far the kernel is asked to bring in pages of a mapping: in one call, and before a fault. */
 #define MAP_STEP_BYTES (1u << 20)
-#define MAP_KEEP_BYTES (4u << 20)
+#define MAP_KEEP_BYTES (2u << 20)
 #define MAGIC_BYTES    4
 
 static void trouble(struct file_reader *r, const char *what, const char *why)
