@@ -20,7 +20,11 @@
 #define MS_NS	      1000000ull
 #define PAUSE_NS      1000000000ull /* what comes after such a pause is not that answer any more */
 #define CLOCK_TRY_NS  1000000000ull
-#define CONTROL_BYTES 100u /* a smaller record amid a response asks for nothing (HTTP/2) */
+#define SLOW_CLOCK_MS 200u
+#define DELAYED_US    500000u /* an ACK of little data may wait as long (RFC 9293) */
+#define ACKS_TWO      1000u   /* … of less than this, or of a segment alone */
+#define ACKS_MOST     131072u /* one ACK of more: those before it are not shown */
+#define CONTROL_BYTES 100u    /* a smaller record amid a response asks for nothing (HTTP/2) */
 #define CONTROL_NS    50000000ull
 #define HELD_NS	      10000000ull
 #define TICKET_LEAST  150u
@@ -131,6 +135,26 @@ static bool tls_ends(struct tl_exchange *e, const struct tl_exchange_packet *p)
 /* --- the response --------------------------------------------------------------------------------
  */
 
+/* Is `part` about `share` (its inverse) of the whole, within a twentieth? */
+static bool is_about(uint64_t part, uint64_t share, uint64_t whole)
+{
+	return span(part * share, whole) * 20 < whole && span(whole, part * share) * 20 < whole;
+}
+
+/*
+ * Does the clock count in steps longer than milliseconds? Kernels have counted in 4 ms, 10 ms and
+ * 500 ms: then lateness grows with time, by that share of it.
+ */
+static bool is_slow_clock(uint64_t elapsed_ms, uint64_t late)
+{
+	uint64_t counted = span(late, elapsed_ms);
+
+	if (elapsed_ms < SLOW_CLOCK_MS)
+		return late > elapsed_ms + SLOW_CLOCK_MS; /* it went back */
+	return counted * 50 <= elapsed_ms || is_about(counted, 4, elapsed_ms) ||
+	       is_about(counted, 10, elapsed_ms);
+}
+
 /* How late the segment comes by the server's clock, ms. */
 static uint32_t late_ms(struct tl_exchange *e, const struct tl_exchange_packet *p)
 {
@@ -152,9 +176,11 @@ static uint32_t late_ms(struct tl_exchange *e, const struct tl_exchange_packet *
 	}
 	/* The first segment of an answer has no queue of its own before it: a clock that is behind
 	 * by much then is a slow one. */
-	if (e->phase == TL_EXCHANGE_REQUEST && elapsed > CLOCK_TRY_NS &&
-	    (uint64_t)late * MS_NS > elapsed / 2) {
+	if ((e->phase == TL_EXCHANGE_REQUEST && elapsed > CLOCK_TRY_NS &&
+	     (uint64_t)late * MS_NS > elapsed / 2) ||
+	    is_slow_clock(elapsed / MS_NS, (uint64_t)late)) {
 		e->flags |= TL_EXCHANGE_NO_CLOCK;
+		e->turn.late_max_ms = 0;
 		return 0;
 	}
 	return (uint32_t)late;
@@ -362,6 +388,24 @@ static enum tl_exchange_event client_data(struct tl_exchange *e, const struct tl
 /* --- what ACKs and windows say -------------------------------------------------------------------
  */
 
+/* What comes with data or a FIN came when the client had that to say, not when it had the answer.
+ */
+static bool is_ack_alone(const struct tl_exchange_packet *p)
+{
+	return !p->layers->payload_bytes && !(p->layers->tcp_flags & TL_TCP_FIN);
+}
+
+/* Does the ACK come when the client has the bytes, so that it tells how long they were on the way?
+ */
+static bool is_prompt_ack(const struct tl_exchange *e, const struct tl_exchange_packet *p)
+{
+	uint32_t acked = p->segment->acked_bytes;
+
+	if (!is_ack_alone(p) || acked > ACKS_MOST)
+		return false;
+	return (acked >= ACKS_TWO && acked >= 2 * e->largest) || p->segment->rtt_us >= DELAYED_US;
+}
+
 static void client_ack(struct tl_exchange *e, const struct tl_exchange_packet *p)
 {
 	const struct tl_segment *s = p->segment;
@@ -372,7 +416,8 @@ static void client_ack(struct tl_exchange *e, const struct tl_exchange_packet *p
 		e->flags |= TL_EXCHANGE_ESTABLISHED;
 		e->established_ns = now;
 	}
-	if (s->rtt_us > e->turn.rtt_max_us && e->phase == TL_EXCHANGE_RESPONSE)
+	if (s->rtt_us > e->turn.rtt_max_us && e->phase == TL_EXCHANGE_RESPONSE &&
+	    is_prompt_ack(e, p))
 		e->turn.rtt_max_us = s->rtt_us;
 	/* An answer that was never shown: more than the one unit of a FIN. */
 	if (e->phase == TL_EXCHANGE_REQUEST && s->acked_bytes > 1 && !e->flight_bytes)
@@ -381,7 +426,9 @@ static void client_ack(struct tl_exchange *e, const struct tl_exchange_packet *p
 		e->flight_bytes -=
 			e->flight_bytes < s->acked_bytes ? e->flight_bytes : s->acked_bytes;
 		if (!e->flight_bytes)
-			e->drained_ns = e->turn.acked_ns = now;
+			e->drained_ns = now;
+		if (!e->flight_bytes && is_ack_alone(p))
+			e->turn.acked_ns = now;
 	}
 	if (is_shut && !(e->flags & TL_EXCHANGE_SHUT)) {
 		e->shut_ns = now;

@@ -23,17 +23,18 @@
 #include "core/outage.h"
 #include "core/text.h"
 
-#define GROUPS	     512u
-#define SLOW_NS	     1000000000ull
-#define MS_NS	     1000000ull
-#define LARGE_BYTES  (16ull << 20)
-#define LATE_NS	     500000000ull /* in a queue: nobody plans for that */
-#define LATE_SOME_NS 100000000ull
-#define SLOW_RATE    (512ull << 10) /* bytes a second, below which some lateness is enough */
-#define HELD_LEAST   16u
-#define HELD_RATE    (128ull << 10) /* … below which full segments that come one by one are */
-#define TAIL_NS	     100000000ull   /* beyond what a delayed ACK explains */
-#define PROOFS	     TL_EVIDENCE_MAX
+#define GROUPS	      512u
+#define SLOW_NS	      1000000000ull
+#define MS_NS	      1000000ull
+#define LARGE_BYTES   (16ull << 20)
+#define AT_ONCE_BYTES 14600u	   /* ten segments (RFC 6928) */
+#define LATE_NS	      500000000ull /* in a queue: nobody plans for that */
+#define LATE_SOME_NS  100000000ull
+#define SLOW_RATE     (512ull << 10) /* bytes a second, below which some lateness is enough */
+#define HELD_LEAST    16u
+#define HELD_RATE     (128ull << 10) /* … below which full segments that come one by one are */
+#define TAIL_NS	      100000000ull   /* beyond what a delayed ACK explains */
+#define PROOFS	      TL_EVIDENCE_MAX
 
 #define OFTEN	3u
 #define LONG_NS 3000000000ull
@@ -115,6 +116,9 @@ static struct parts parts_of(const struct app_report *r)
 	p.total_ns = p.connect_ns + p.tls_ns + p.request_ns + wait + p.response_ns;
 	p.network_ns = p.total_ns - p.server_ns;
 	p.network_ns = span(p.client_ns + p.idle_ns, p.network_ns);
+	/* What goes out at once, and took long, was said slowly: by people, or piece by piece. */
+	if (t->request_bytes <= AT_ONCE_BYTES)
+		p.network_ns = span(span(t->loss_ns, p.request_ns), p.network_ns);
 	return p;
 }
 

@@ -63,6 +63,7 @@ struct bed_tcp {
 	const void *payload; /* that many bytes, at most BED_PAYLOAD; NULL: zeros */
 	bool is_shut;	     /* advertises a window of 0 */
 	bool is_copy;	     /* the packet before, once more: same IP ID */
+	uint32_t tsval;	     /* 0: no timestamps */
 };
 
 static void bed__hear(void *ctx, const struct tl_finding *f, enum tl_finding_state state)
@@ -298,6 +299,8 @@ static inline void bed__tcp(struct bed *b, const struct bed_tcp *t)
 	l.ack = t->ack;
 	l.tcp_flags = t->flags;
 	l.window = t->is_shut ? 0 : 65535;
+	l.tsval = t->tsval;
+	l.flags |= t->tsval ? TL_LAYERS_TCP_TS : 0;
 	l.payload_offset = 54;
 	l.payload_bytes = l.payload_caplen = t->payload_bytes;
 	l.ip_id = t->is_copy ? b->ip_id : ++b->ip_id;
