@@ -26,19 +26,20 @@
 #include "core/outage.h"
 #include "core/text.h"
 
-#define NORMS	    8192u /* a power of two */
-#define PROBES	    8u
-#define GROUPS	    512u
-#define PENDING	    1024u
-#define LEARNED	    20u /* answers, before an unknown protocol is judged */
-#define KNOWN	    3u	/* answers, that make a median */
-#define SLOW_NS	    1000000000ull
-#define HANG_NS	    5000000000ull /* of an unknown protocol: a silence in which somebody gave up */
-#define SMALL_BYTES 16384u	  /* … after what has the size of a request */
-#define PATIENCE_NS 3000000000ull /* … before it is told while it lasts: it may just be slow */
-#define FACTOR	    10u
-#define PROOFS	    TL_EVIDENCE_MAX
-#define MS_NS	    1000000ull
+#define NORMS	     8192u /* a power of two */
+#define PROBES	     8u
+#define GROUPS	     512u
+#define PENDING	     1024u
+#define LEARNED	     20u /* answers, before an unknown protocol is judged */
+#define KNOWN	     3u	 /* answers, that make a median */
+#define SLOW_NS	     1000000000ull
+#define CUT_KNOWN_NS 3000000000ull /* tcp.reset is told when the flow is over */
+#define HANG_NS	     5000000000ull /* of an unknown protocol: a silence in which somebody gave up */
+#define SMALL_BYTES  16384u	   /* … after what has the size of a request */
+#define PATIENCE_NS  3000000000ull /* … before it is told while it lasts: it may just be slow */
+#define FACTOR	     10u
+#define PROOFS	     TL_EVIDENCE_MAX
+#define MS_NS	     1000000ull
 
 enum kind { NO_RESPONSE, SLOW };
 
@@ -61,6 +62,7 @@ struct group {
 	uint32_t pending; /* beside these */
 	uint64_t known;	  /* of those, with a median to hold against */
 	uint64_t closed;  /* … that the server closed, without a word */
+	uint64_t cut;	  /* … or ended by a RST */
 	struct app_report worst;
 	uint64_t worst_median_ns;
 	uint32_t proof_count;
@@ -242,6 +244,7 @@ static void add(struct app_judge *j, struct group *g, const struct tl_subject *s
 	}
 	g->known += median != 0;
 	g->closed += r->outcome == APP_SERVER_CLOSED;
+	g->cut += r->outcome == APP_SERVER_CUT;
 	g->many_clients |= !tl_endpoint__same_host(&g->subject.client, &subject->client);
 	if (t->request_first_ns < g->first_ns)
 		g->first_ns = t->request_first_ns;
@@ -419,17 +422,42 @@ static void word(struct app_judge *j, const struct group *g, struct tl_finding *
 	}
 	if (g->in_outage) {
 		f->severity = TL_INFO;
-		tl_finding__counter_evidence(f, 0, g->last_ns,
-					     "service.crash tells why: the service went down");
+		tl_finding__counter_evidence(
+			f, 0, g->last_ns,
+			g->cut == g->count ? "it was cut: tcp.reset or tcp.idle_timeout tells of it"
+					   : "service.crash tells why: the service went down");
 	}
 	write_evidence(g, f);
 	write_filter(g, f);
 }
 
+/* Does a finding say that this server's connections were cut then, all of them in one way? */
+static bool says_cut(const struct tl_finding *f, const struct group *g)
+{
+	if (strcmp(f->kind, "tcp.reset") && strcmp(f->kind, "tcp.idle_timeout"))
+		return false;
+	return f->severity >= TL_WARNING && f->count >= g->count &&
+	       f->subject.server.port == g->server.port &&
+	       tl_endpoint__same_host(&f->subject.server, &g->server) &&
+	       f->first_ns <= g->last_ns && f->last_ns >= g->first_end_ns;
+}
+
+/*
+ * One cause, one finding: requests had no answer because the service went down, or because the
+ * server cut them off.
+ */
 static bool is_in_outage(const struct app_judge *j, const struct group *g)
 {
-	return g->kind == NO_RESPONSE && g->count && !g->pending &&
-	       tl_outage__explains(j->view.findings, &g->server, g->first_end_ns, g->last_ns);
+	const struct tl_finding *f = NULL;
+
+	if (g->kind != NO_RESPONSE || !g->count || g->pending)
+		return false;
+	if (tl_outage__explains(j->view.findings, &g->server, g->first_end_ns, g->last_ns))
+		return true;
+	while (g->cut == g->count && (f = tl_findings__next(j->view.findings, f)))
+		if (says_cut(f, g))
+			return true;
+	return false;
 }
 
 /* What a server closed it may have closed because it ended: that is known a moment later. */
@@ -437,7 +465,8 @@ static bool is_held(const struct app_judge *j, const struct group *g)
 {
 	return g->kind == NO_RESPONSE && !g->pending && !j->at_end &&
 	       (g->worst.outcome == APP_SERVER_CLOSED || g->worst.outcome == APP_SERVER_CUT) &&
-	       j->now_ns < g->first_end_ns + TL_OUTAGE_KNOWN_NS;
+	       j->now_ns <
+		       g->first_end_ns + (g->cut == g->count ? CUT_KNOWN_NS : TL_OUTAGE_KNOWN_NS);
 }
 
 /* What is over, and those that wait. */

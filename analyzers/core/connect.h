@@ -119,7 +119,7 @@ struct connect_group_key {
 	uint8_t reporter[16];
 };
 
-#define CONNECT_GROUP_CLIENTS 32
+#define CONNECT_GROUP_CLIENTS 512
 #define CONNECT_GROUP_PROOFS  TL_EVIDENCE_MAX
 
 #define CONNECT_NO_ATTEMPT UINT32_MAX

@@ -10,6 +10,8 @@
 #include "core/text.h"
 
 /* All that the sentences are made of, as text. */
+#define FLOOD_CLIENTS 32u /* that never ACK: their addresses may be forged */
+
 struct words {
 	const struct connect_group *g;
 	const struct tl_judge_facts *facts;
@@ -190,7 +192,8 @@ static void write_refused(const struct words *w, struct tl_finding *f)
 		tl_finding__summary(f, "%s refused the connection of %s: RST to its SYN", w->target,
 				    w->client);
 	else
-		tl_finding__summary(f, "%s and was refused each time: RST to the SYN", attempts);
+		tl_finding__summary(f, "%s and %s refused each time: RST to the SYN", attempts,
+				    g->clients > 1 ? "were" : "was");
 	if (is_wide(g))
 		tl_finding__cause(f, "a port scan, or a client that looks for services that are "
 				     "not there");
@@ -250,7 +253,7 @@ static void write_return_path(const struct words *w, struct tl_finding *f)
 				    w->target, w->client, (unsigned long long)g->synacks,
 				    tl_text__plural(g->synacks),
 				    repeats ? "repeats its SYN" : "never ACKs");
-	if (!repeats && g->clients >= CONNECT_GROUP_CLIENTS)
+	if (!repeats && g->clients >= FLOOD_CLIENTS)
 		tl_finding__cause(f,
 				  "a SYN flood from forged addresses, or the SYN-ACKs are lost "
 				  "on the way back from %s",

@@ -82,7 +82,7 @@ uint32_t dns_host_hash(const struct tl_endpoint *endpoint, uint16_t port);
 
 enum dns_kind { DNS_KIND_NO_ANSWER = 1, DNS_KIND_ERROR, DNS_KIND_SLOW };
 
-#define DNS_GROUP_CLIENTS 32
+#define DNS_GROUP_CLIENTS 512
 #define DNS_GROUP_NAMES	  16
 #define DNS_GROUP_RECENT  8
 #define DNS_GROUP_PROOFS  TL_EVIDENCE_MAX

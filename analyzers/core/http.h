@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct http_fine) <= TL_OBSERVATION_BYTES, "fits in one ob
 
 /* --- the judge ------------------------------------------------------------------------------ */
 
-#define HTTP_GROUP_CLIENTS 32
+#define HTTP_GROUP_CLIENTS 512
 #define HTTP_GROUP_FLOWS   64
 #define HTTP_GROUP_PROOFS  TL_EVIDENCE_MAX
 

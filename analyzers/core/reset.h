@@ -197,6 +197,7 @@ struct reset_record {
 struct reset_sum {
 	uint64_t flows;
 	uint64_t pending, in_flight, unread, in_window, out_of_window, ignored, midstream, quiet;
+	uint64_t waited;   /* pending, and not in answer to that request itself */
 	uint64_t withheld; /* RSTs that were not told, of whatever connection */
 	uint64_t idle_ns;  /* the middle one, of a timer; else the longest */
 	uint64_t first_ns, last_ns;

@@ -116,6 +116,7 @@ static void sum_add(struct reset_sum *sum, const struct reset_record *record)
 	else if (!tl_endpoint__same_host(&sum->subject.client, &record->subject.client))
 		sum->clients = 2; /* several: how many is not told */
 	sum->pending += !!(r->flags & RESET_PENDING);
+	sum->waited += (r->flags & (RESET_PENDING | RESET_AFTER_IDLE)) == RESET_PENDING;
 	sum->quiet += !!(r->flags & RESET_QUIET);
 	sum->in_flight += !!(r->flags & RESET_IN_FLIGHT);
 	sum->unread += !!(r->flags & RESET_UNREAD);

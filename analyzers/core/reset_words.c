@@ -195,7 +195,8 @@ static void weigh(const struct words *w, const struct tl_judge_facts *facts, str
 	} else if (w->sender == RESET_BY_CLIENT) {
 		f->severity = sum->pending >= 3 && !missed ? TL_WARNING : TL_INFO;
 	} else if (w->phase == RESET_IN_IDLE) {
-		f->severity = sum->pending ? TL_WARNING : TL_INFO;
+		/* Cut off after it had waited, or told at once that the connection is gone? */
+		f->severity = sum->waited ? TL_ERROR : sum->pending ? TL_WARNING : TL_INFO;
 	} else if (sum->unread == sum->flows) {
 		f->severity = TL_INFO;
 	} else {
@@ -301,6 +302,8 @@ void reset_words__timer(const struct reset_sum *sum, struct tl_finding *f)
 			 w.idle);
 	/* A FIN is polite: who looks sees it. */
 	f->severity = is_quiet ? TL_INFO : TL_WARNING;
+	if (waiting && sum->waited && !is_quiet && w.sender != RESET_BY_CLIENT)
+		f->severity = TL_ERROR; /* as a single one would be: somebody got no answer */
 	f->confidence = sum->flows >= 10 ? 0.95 : 0.9;
 	if (at_once) {
 		f->confidence = 0.6;

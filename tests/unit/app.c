@@ -277,6 +277,24 @@ Test(app, request_that_was_not_acked_is_not_the_programs_fault)
 	cr_expect_null(bed__only(b, "app.no_response"));
 }
 
+/* A server that cuts the request off has said something: tcp.reset tells of it. */
+Test(app, request_that_the_server_resets_is_the_resets_matter)
+{
+	for (uint16_t i = 0; i < 3; i++) {
+		struct bed_pair p = web;
+		struct talk t;
+
+		p.client_port += i;
+		t = talk__open(b, &p, i * 100);
+		ask(&t, i * 100 + 10, "GET /hang HTTP/1.1\r\n\r\n");
+		talk__rst(&t, TALK_SERVER, i * 150 + 3000);
+	}
+	bed__end(b);
+	cr_expect_eq(only("tcp.reset")->severity, TL_ERROR);
+	cr_expect_eq(only("app.no_response")->severity, TL_INFO);
+	cr_expect_eq(bed__detail(only("app.no_response"), "flows"), 3);
+}
+
 Test(app, answer_that_the_capture_missed_is_no_silence)
 {
 	struct talk t = talk__open(b, &web, 0);
