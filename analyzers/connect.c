@@ -356,6 +356,21 @@ static void on_syn(const struct step *s, uint8_t side)
 	report(s->w, fs, s->flow, 0);
 }
 
+/*
+ * What was on its way already when the data came is no sign of anything: the way takes as long as
+ * the SYN-ACK did. Another ISN is another server's answer to a SYN that was repeated.
+ */
+static bool is_past_crossing(const struct step *s)
+{
+	const struct flow_state *fs = s->fs;
+	uint64_t way_ns = connect_span_ns(fs->syn_ns, fs->synack_ns);
+
+	if (way_ns < PAST_CROSSING_NS || fs->syn_count > 1)
+		way_ns = PAST_CROSSING_NS;
+	return fs->data_ns && s->packet->ts_ns >= fs->data_ns + way_ns &&
+	       s->layers->seq == fs->synack_seq;
+}
+
 static void on_synack(const struct step *s)
 {
 	struct flow_state *fs = s->fs;
@@ -376,8 +391,7 @@ static void on_synack(const struct step *s)
 		all_clear(s);
 		return;
 	}
-	/* What was on its way already when the data came is no sign of anything. */
-	if (fs->data_ns && s->packet->ts_ns >= fs->data_ns + PAST_CROSSING_NS)
+	if (is_past_crossing(s))
 		count(&fs->synack_after_data);
 	else if (fs->flags & ACKED)
 		return;

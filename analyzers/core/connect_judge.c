@@ -45,6 +45,8 @@
 /* One client failing at more ports of one server, or at more servers, is one finding. */
 #define PAIR_TARGETS   8u
 #define CLIENT_TARGETS 16u
+/* … and one that a router says it cannot reach: a route is missing. */
+#define REPORTED_TARGETS 4u
 
 /* How many different targets one client failed at. */
 struct breadth {
@@ -438,7 +440,9 @@ static struct connect_group *group_for(struct connect_judge *j, const struct con
 	for (unsigned i = 0; i < 2; i++) {
 		connect_group__key_of(a, wide[i].scope, &key[i]);
 		b[i] = breadth_of(j, &key[i], connect_attempt__last_ns(a));
-		passes[i] = breadth_passes(b[i], a, wide[i].limit);
+		passes[i] = breadth_passes(b[i], a,
+					   a->kind == CONNECT_KIND_UNREACHABLE ? REPORTED_TARGETS
+									       : wide[i].limit);
 	}
 	for (unsigned i = 0; i < 2; i++) {
 		if (!passes[i])
