@@ -28,6 +28,8 @@
 #define PROBES	   16u
 #define ASSEMBLIES 16u
 
+#define YEAR_S 31557600
+
 struct known_chain {
 	uint64_t hash; /* 0: free */
 	bool readable;
@@ -292,11 +294,16 @@ static void add(struct tls_judge *j, uint8_t kind, const struct tl_subject *subj
 /* --- reports -----------------------------------------------------------------------------------
  */
 
+/*
+ * A certificate is issued for now. Where it is to begin more than a year after the capture, it is
+ * the capture's clock that stands wrong, at 1970 or wherever it started.
+ */
 static bool is_expired(const struct tl_chain *c, uint64_t at_ns)
 {
 	int64_t at = (int64_t)(at_ns / 1000000000ull);
 
-	return c->not_after && (at > c->not_after || at < c->not_before);
+	return c->not_after &&
+	       (at > c->not_after || (at < c->not_before && c->not_before - at < YEAR_S));
 }
 
 /* TLS 1.3 shows no certificate. A record that holds one alone, refused, looks the same way. */

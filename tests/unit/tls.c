@@ -653,6 +653,17 @@ Test(tls, certificate_of_the_future)
 			 "2026-11-22T22:00:00Z");
 }
 
+Test(tls, certificate_seen_by_a_clock_that_stands_wrong)
+{
+	struct tls_certificate leaf = leaf_of("Corp CA");
+
+	leaf.not_before = NOW + 400 * DAY;
+	leaf.not_after = NOW + 800 * DAY;
+	healthy(&pair, 0, &leaf, &healthy_root);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "tls.", TL_INFO), 0);
+}
+
 Test(tls, live_and_file_say_the_same)
 {
 	struct tl_finding first;
