@@ -179,9 +179,13 @@ static int check_call(const struct tl_engine_opts *o, struct tl_error *ret_error
 	for (uint32_t i = 0; !what && o->recorder && i < o->file_count; i++)
 		if (same_file(o->files[i], o->recorder->path))
 			what = "-r and -w name the same file; write to another one";
-	if (!what)
+	if (what)
+		snprintf(ret_error->what, sizeof(ret_error->what), "%s", what);
+	else if (o->workers > TL_WORKERS_MAX)
+		snprintf(ret_error->what, sizeof(ret_error->what), "--workers %u: at most %d",
+			 o->workers, TL_WORKERS_MAX);
+	else
 		return 0;
-	snprintf(ret_error->what, sizeof(ret_error->what), "%s", what);
 	return -EINVAL;
 }
 

@@ -245,9 +245,6 @@ int engine__open_live(struct tl_engine *engine, struct tl_error *ret_error)
 	if (err)
 		return err;
 	engine->worker_count = choose_workers(engine);
-	if (engine->worker_count > TL_WORKERS_MAX)
-		return fail(ret_error, -EINVAL, "--workers %u: at most %d", engine->worker_count,
-			    TL_WORKERS_MAX);
 	return open_backend(engine, ret_error);
 }
 
@@ -301,9 +298,6 @@ static int open_readers(struct tl_engine *engine, const struct tl_source_file_op
 	int err = 0;
 
 	engine->worker_count = choose_readers(&engine->opts);
-	if (engine->worker_count > TL_WORKERS_MAX)
-		return fail(ret_error, -EINVAL, "--workers %u: at most %d", engine->worker_count,
-			    TL_WORKERS_MAX);
 	engine->shares_files = engine->worker_count > 1;
 	snprintf(engine->mode, sizeof(engine->mode), "file");
 	if (engine->shares_files)

@@ -25,6 +25,10 @@ complains "a number that is none" 2 "many" "${cap[@]}" -r "$WORK/mix.pcap" -c ma
 complains "neither interface nor file" 2 "-i|-r|interface" "${cap[@]}" -w "$WORK/a.pcapng"
 complains "a backend that is none" 2 "magic" \
 	"${in_sensor[@]}" "${cap[@]}" -i span0 --backend magic -w "$WORK/a.pcapng"
+complains "more workers than there can be" 2 "65.*64" \
+	"${in_sensor[@]}" "${cap[@]}" -i span0 --workers 65 -w "$WORK/a.pcapng"
+complains "more readers than there can be" 2 "65.*64" \
+	"$TAPLINE" diagnose -r "$WORK/mix.pcap" --workers 65
 complains "a file that is not there" 1 "nothing.pcap" \
 	"${cap[@]}" -r "$WORK/nothing.pcap" -w "$WORK/a.pcapng"
 complains "a directory in place of a file" 1 "$WORK" "${cap[@]}" -r "$WORK" -w "$WORK/a.pcapng"
@@ -52,6 +56,8 @@ for cut in 1000 20000 77777; do
 		"$("$HELPERS/helper_framedump" "$WORK/cut.pcapng" 2>/dev/null | wc -l)"
 done
 
+complains -s "a cut-off file with three readers" 1 "cut" \
+	"$TAPLINE" diagnose -r "$WORK/cut.pcapng" --workers 3
 complains "a directory that is not there" 1 "missing" \
 	"${in_sensor[@]}" "${cap[@]}" -i span0 -w "$WORK/missing/a.pcapng"
 complains "a directory that cannot be written" 1 "/proc/a.pcapng" \
