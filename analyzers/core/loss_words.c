@@ -66,6 +66,9 @@ static struct words words_of(const struct loss_group *g)
 		w.stuck_lost += at_least_0(g->count[d].stuck_lost);
 		w.stuck_flows += at_least_0(g->count[d].stuck_flows);
 	}
+	/* A flow, or a burst, that goes on after its finding was settled is not new. */
+	w.flows += !w.flows;
+	w.bursts += !w.bursts;
 	if (w.stuck_lost > w.lost)
 		w.stuck_lost = w.lost;
 	if (w.segments < w.lost)

@@ -116,6 +116,30 @@ Test(loss, sent_by_the_server_and_lost_behind_the_tap_is_on_the_clients_side)
 	cr_expect(fault__has_proof(only()));
 }
 
+/* The first finding is settled by then; a finding tells of one connection at the least. */
+Test(loss, a_connection_that_loses_again_much_later_is_told_again)
+{
+	static const struct plan ill = { SERVER, 200, 20, false, 1 }, well = { .segments = 5 };
+	struct talk t = talk__open(b, &pair, 0);
+	uint32_t told = 0;
+
+	talk__up(&t, 50, 100);
+	talk__down(&t, 70, 100);
+	transfer(&t, &ill, 100);
+	transfer(&t, &well, 200000);
+	transfer(&t, &well, 400000);
+	transfer(&t, &ill, 600000);
+	bed__end(b);
+	for (uint32_t i = 0; i < b->finding_count; i++) {
+		if (strcmp(b->finding[i].kind, "tcp.loss"))
+			continue;
+		told++;
+		cr_expect_eq(bed__detail(&b->finding[i], "flows"), 1);
+		cr_expect_geq(bed__detail(&b->finding[i], "bursts"), 1);
+	}
+	cr_expect_eq(told, 2);
+}
+
 Test(loss, sent_by_the_server_and_lost_before_the_tap_is_on_its_side)
 {
 	expect_place(run(&(struct plan){ SERVER, 1000, 40, true, 1 }), "before_tap", "server");
