@@ -437,8 +437,9 @@ static bool is_benign(const struct cut *c, const struct flow_state *fs)
 		return true;
 	if (c->had_fin || r->phase == RESET_IN_CLOSING)
 		return !forged || !(r->flags & RESET_IGNORED);
-	/* Nothing was there that it could cut. */
-	if (!c->established && !forged)
+	/* Nothing was there that it could cut; or it was closed before the capture began. */
+	if (!forged &&
+	    (!c->established || (r->phase == RESET_IN_HANDSHAKE && r->flags & RESET_MIDSTREAM)))
 		return true;
 	if (forged)
 		return false;

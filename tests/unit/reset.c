@@ -50,6 +50,15 @@ static void expect_nothing(void)
 	cr_expect_eq(bed__count(b, "service.", TL_INFO), 0);
 }
 
+/* The capture shows the end alone: a FIN may have gone before it. */
+Test(reset, rst_to_the_last_ack_of_a_connection_that_began_before)
+{
+	bed__from_client(b, &pair, 0, BED_ACK(1001, 5001));
+	bed__from_server(b, &pair, 4, BED_RST(5001));
+	bed__end(b);
+	expect_nothing();
+}
+
 /* --- tcp.reset ------------------------------------------------------------------------------- */
 
 Test(reset, server_cuts_while_an_answer_is_awaited)
