@@ -25,6 +25,8 @@
  * share of the period.
  */
 #define IDLE_MIN 0.15
+/* No timer runs faster: its slack alone is 50 us (prctl(2), PR_SET_TIMERSLACK). */
+#define PERIOD_MIN_NS 200000.0
 
 #define STORM_SPAN_NS	    (2 * TL_NS_PER_SEC)
 #define STORM_PERIOD_NS	    20000000.0
@@ -212,10 +214,21 @@ static void weigh(const struct tl_periodic_judge *j, const struct tl_periodic_ru
 	v->is_storm = v->is_storm && is_long && r->payload[0] <= r->knocks * STORM_PAYLOAD;
 }
 
-static bool is_check(const struct tl_periodic_run *r, const struct verdict *v)
+/*
+ * Does it wait between two knocks? A pause between two rows of them is no part of that: it is
+ * neither idle time nor a time in which it could have knocked.
+ */
+static bool waits(const struct tl_periodic_run *r, const struct verdict *v)
 {
 	double span_ns = (double)(r->last_ns - r->first_ns);
+	double rows_ns = v->period_ns * (double)r->knocks;
+	double pauses_ns = span_ns > rows_ns ? span_ns - rows_ns : 0;
 
+	return (double)r->idle_ns - pauses_ns >= IDLE_MIN * (span_ns - pauses_ns);
+}
+
+static bool is_check(const struct tl_periodic_run *r, const struct verdict *v)
+{
 	if (r->payload[0] > r->knocks * CLIENT_PAYLOAD_MAX ||
 	    r->payload[1] > r->knocks * SERVER_PAYLOAD_MAX)
 		return false;
@@ -224,7 +237,7 @@ static bool is_check(const struct tl_periodic_run *r, const struct verdict *v)
 	    (r->payload[0] > r->knocks * TL_PERIODIC_DATAGRAM_MAX ||
 	     r->payload[1] > r->knocks * TL_PERIODIC_DATAGRAM_MAX))
 		return false;
-	return (double)r->idle_ns >= IDLE_MIN * span_ns;
+	return v->period_ns >= PERIOD_MIN_NS && waits(r, v);
 }
 
 static int compare(const void *left, const void *right)

@@ -139,6 +139,20 @@ Test(periodic, who_asks_again_at_once_is_busy_and_no_clock)
 	cr_expect_eq(bed__count(b, "traffic.periodic", TL_INFO), 0);
 }
 
+Test(periodic, a_pause_between_two_rows_is_no_waiting)
+{
+	const struct bed_pair p = { "10.0.1.5", "10.0.2.10", 40000, 3306 };
+
+	for (unsigned i = 0; i < 400; i++) {
+		uint64_t ms = i * 10 + i / 100 * 5000;
+
+		bed__from_client(b, &p, ms, BED_DATA(2 + i * 30, 8 + i * 10, 30));
+		bed__from_server(b, &p, ms + 10, BED_DATA(8 + i * 10, 32 + i * 30, 10));
+	}
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "traffic.periodic", TL_INFO), 0);
+}
+
 struct datagram {
 	uint16_t port; /* the client's */
 	bool is_answer;
