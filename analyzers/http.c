@@ -420,9 +420,12 @@ static void conclude(struct step *s, enum tl_flow_end end)
 	bool is_silent = end == TL_FLOW_END_IDLE || (end == TL_FLOW_END_CAPTURE &&
 						     s->w->now_ns >= s->flow->last_ns + SILENCE_NS);
 
-	/* Nothing at all of one side: what is shown is a selection, perhaps of heads alone. */
+	/*
+	 * Nothing at all of one side, or no ACK behind the last bytes, nor are they sent again:
+	 * what is shown is a selection, perhaps of heads alone, or of the first packets of each
+	 * flow.
+	 */
 	is_silent = is_silent && s->flow->packets[0] && s->flow->packets[1];
-
 	for (uint8_t side = 0; side < 2; side++) {
 		struct side *own = &c->side[side];
 
@@ -435,7 +438,7 @@ static void conclude(struct step *s, enum tl_flow_end end)
 		}
 		if (own->end_kind)
 			judge_short(s, side, own->end_kind);
-		else if (is_silent)
+		else if (is_silent && s->flow->last_ns > own->parser.last_ns)
 			judge_short(s, side, HTTP_END_SILENCE);
 		if (own->parser.state == TL_HTTP_EXCESS)
 			on_excess(s, &own->parser);

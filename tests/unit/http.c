@@ -499,6 +499,37 @@ Test(http, bytes_behind_a_request_without_a_body_that_was_answered)
 			 "which declares no body, and begin no message");
 }
 
+/* Flows that are cut after so many packets: the last bytes are neither ACKed nor sent again. */
+Test(http, body_whose_last_bytes_nobody_acked_is_no_silence)
+{
+	struct talk t = connect_at(0, 40001);
+
+	CLIENT(&t, .text = "GET /film HTTP/1.1\r\n\r\n");
+	SERVER(&t, .text = "HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n");
+	CLIENT(&t, 0);
+	SERVER(&t, .bytes = 1000);
+	SERVER(&t, .bytes = 1000);
+	t.ms += 60000;
+	t.pair.client_port++;
+	CLIENT(&t, .flags = TL_TCP_SYN);
+	expect_silence();
+}
+
+Test(http, server_that_goes_silent_within_a_body)
+{
+	struct talk t = connect_at(0, 40001);
+
+	CLIENT(&t, .text = "GET /film HTTP/1.1\r\n\r\n");
+	SERVER(&t, .text = "HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n");
+	SERVER(&t, .bytes = 1000);
+	CLIENT(&t, 0);
+	t.ms += 60000;
+	t.pair.client_port++;
+	CLIENT(&t, .flags = TL_TCP_SYN);
+	bed__end(b);
+	cr_expect_eq(only("http.body_mismatch")->severity, TL_WARNING);
+}
+
 /* A selection of packets, as by a filter on how a payload begins. */
 Test(http, heads_of_one_side_alone_show_no_silence)
 {
