@@ -35,6 +35,7 @@
 #define STORM_REQUEST_SHARE 0.3
 /* A storm's checks carry next to nothing. */
 #define STORM_PAYLOAD 400u
+#define STORM_DENSE   0.5 /* of the time in which it knocks at all */
 /* Sooner, one flow of datagrams is a stream unless it says and hears next to nothing. */
 #define DATAGRAM_PERIOD_MIN_NS 100000000.0
 
@@ -181,9 +182,10 @@ static void tell(struct tl_periodic_judge *j, const struct tl_periodic_run *r,
 
 /* --- seconds ---------------------------------------------------------------------------------- */
 
+/* Of what is known so far: the whole may be told later than the part. */
 static double share_of(uint64_t part, uint64_t whole)
 {
-	return whole ? (double)part / (double)whole : 0;
+	return part < whole ? (double)part / (double)whole : whole > 0;
 }
 
 static void weigh(const struct tl_periodic_judge *j, const struct tl_periodic_run *r,
@@ -211,7 +213,9 @@ static void weigh(const struct tl_periodic_judge *j, const struct tl_periodic_ru
 	/* Who wants no answer may have to say much: telemetry. */
 	if (is_datagram && r->way == TL_PERIODIC_REQUESTS && !r->payload[1])
 		v->is_storm = false;
-	v->is_storm = v->is_storm && is_long && r->payload[0] <= r->knocks * STORM_PAYLOAD;
+	/* A loop that ran for a moment, now and then, is none. */
+	v->is_storm = v->is_storm && is_long && v->per_s * v->period_ns >= STORM_DENSE * 1e9 &&
+		      r->payload[0] <= r->knocks * STORM_PAYLOAD;
 }
 
 /*

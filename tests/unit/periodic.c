@@ -77,6 +77,15 @@ Test(periodic, a_check_each_millisecond_is_the_one_warning)
 	cr_expect_eq(bed__count(b, "traffic.top_talker", TL_INFO), 1);
 }
 
+/* A loop that ran for half a second, each five: no storm, whatever the share of a quiet link. */
+Test(periodic, checks_in_short_rows_are_no_storm)
+{
+	for (unsigned i = 0; i < 2000; i++)
+		check(i + i / 500 * 5000, i, 60);
+	bed__end(b);
+	cr_expect_eq(bed__count(b, "traffic.periodic", TL_WARNING), 0);
+}
+
 Test(periodic, requests_in_one_connection_are_found)
 {
 	const struct bed_pair p = { "10.0.1.5", "10.0.2.10", 40000, 80 };
