@@ -141,18 +141,36 @@ static bool is_about(uint64_t part, uint64_t share, uint64_t whole)
 	return span(part * share, whole) * 20 < whole && span(whole, part * share) * 20 < whole;
 }
 
-/*
- * Does the clock count in steps longer than milliseconds? Kernels have counted in 4 ms, 10 ms and
- * 500 ms: then lateness grows with time, by that share of it.
- */
-static bool is_slow_clock(uint64_t elapsed_ms, uint64_t late)
+/* Kernels have counted in 4 ms, 10 ms and 500 ms: what is counted is that share of the time. */
+static uint8_t share_counted(uint64_t elapsed_ms, uint64_t late)
 {
 	uint64_t counted = span(late, elapsed_ms);
 
+	if (counted * 50 <= elapsed_ms)
+		return 50;
+	if (is_about(counted, 10, elapsed_ms))
+		return 10;
+	return is_about(counted, 4, elapsed_ms) ? 4 : 0;
+}
+
+/*
+ * Does the clock count in steps longer than milliseconds? Then lateness grows with time, by the
+ * same share of it all along. In a queue, what was sent at once comes later and later, too, but
+ * only until something comes that was sent after it.
+ */
+static bool is_slow_clock(struct tl_exchange *e, uint64_t elapsed_ms, uint64_t late)
+{
+	uint8_t share;
+
 	if (elapsed_ms < SLOW_CLOCK_MS)
 		return late > elapsed_ms + SLOW_CLOCK_MS; /* it went back */
-	return counted * 50 <= elapsed_ms || is_about(counted, 4, elapsed_ms) ||
-	       is_about(counted, 10, elapsed_ms);
+	share = share_counted(elapsed_ms, late);
+	if (!share || share != e->slow_share) {
+		e->slow_share = share;
+		e->slow_ms = (uint32_t)least(elapsed_ms, UINT32_MAX);
+		return false;
+	}
+	return elapsed_ms >= 2ull * e->slow_ms + SLOW_CLOCK_MS;
 }
 
 /* How late the segment comes by the server's clock, ms. */
@@ -178,7 +196,7 @@ static uint32_t late_ms(struct tl_exchange *e, const struct tl_exchange_packet *
 	 * by much then is a slow one. */
 	if ((e->phase == TL_EXCHANGE_REQUEST && elapsed > CLOCK_TRY_NS &&
 	     (uint64_t)late * MS_NS > elapsed / 2) ||
-	    is_slow_clock(elapsed / MS_NS, (uint64_t)late)) {
+	    is_slow_clock(e, elapsed / MS_NS, (uint64_t)late)) {
 		e->flags |= TL_EXCHANGE_NO_CLOCK;
 		e->turn.late_max_ms = 0;
 		return 0;

@@ -82,7 +82,8 @@ struct tl_exchange {
 	uint32_t largest;   /* segment of the server */
 	uint16_t flags;	    /* enum tl_exchange_flag */
 	uint8_t phase;	    /* enum tl_exchange_phase */
-	uint8_t reserved;
+	uint8_t slow_share; /* its inverse: what the server's clock counts of the time; 0: all */
+	uint32_t slow_ms;   /* since then, from clock_since_ns on */
 };
 
 struct tl_exchange_packet {

@@ -138,3 +138,35 @@ Test(latency_none, clocks_that_tick_slowly)
 		cr_expect_eq(bed__count(b, "latency.", TL_INFO), 0, "%u ms", (unsigned)ticks_ms[i]);
 	}
 }
+
+/*
+ * A queue before the tap: what the server sent at once comes by one by one, later and later, until
+ * it has heard of the first and sends more. Its clock does tick in milliseconds.
+ */
+Test(latency_none, what_waits_in_a_queue_has_no_slow_clock)
+{
+	struct talk t = talk__begin(b, &web);
+	struct bed_tcp p = BED_SYNACK(5000, 1001);
+
+	talk__packet(&t, TALK_CLIENT, 0, BED_SYN(1000));
+	p.tsval = 70000;
+	talk__packet(&t, TALK_SERVER, 1, p);
+	t.next[TALK_CLIENT]++;
+	t.next[TALK_SERVER]++;
+	talk__ack(&t, TALK_CLIENT, 2);
+	ask(&t, 3);
+	t.no_ack = true;
+	for (unsigned i = 0; i < 80; i++) {
+		uint64_t ms = 5 + i * 50u;
+
+		p = BED_DATA(t.next[TALK_SERVER], t.next[TALK_CLIENT], 1000);
+		p.tsval = (uint32_t)(70005 + (i < 10 ? 0 : ms - 500));
+		talk__packet(&t, TALK_SERVER, ms, p);
+		t.next[TALK_SERVER] += 1000;
+		talk__ack(&t, TALK_CLIENT, ms + 1);
+	}
+	talk__close(&t, 4100);
+	bed__end(b);
+	cr_assert_not_null(bed__only(b, "latency.breakdown"));
+	cr_expect_str_eq(bed__detail_string(bed__only(b, "latency.breakdown"), "blame"), "network");
+}
