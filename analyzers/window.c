@@ -61,12 +61,9 @@ struct entry {
 	struct stall side[2];
 };
 
-enum { SAW_SYN = 1u << 0, SAW_SCALE = 1u << 1, WAS_WIDE = 1u << 2 };
-
 struct flow_state {
 	uint32_t entry;	  /* index + 1; 0: no window was ever shut */
-	uint8_t flags[2]; /* by side */
-	uint8_t scale[2];
+	bool was_wide[2]; /* by side */
 };
 
 struct worker {
@@ -152,7 +149,7 @@ static void report(const struct step *step, struct stall *s, uint8_t side)
 		.ack = s->ack,
 		.stalls = s->stalls,
 		.widest = s->squeezed >= SQUEEZED_LEAST ? s->widest : 0,
-		.was_wide = step->fs->flags[side] & WAS_WIDE,
+		.was_wide = step->fs->was_wide[side],
 		.is_new_flow = !s->was_told,
 		.by_client = side == step->flow->client,
 		.app = step->flow->app,
@@ -237,35 +234,17 @@ static void probed(const struct step *step, struct stall *s)
 
 /* --- one packet ------------------------------------------------------------------------------ */
 
-static void note_syn(const struct step *step, struct flow_state *fs)
-{
-	fs->flags[step->side] |= SAW_SYN;
-	if (step->layers->flags & TL_LAYERS_TCP_WSCALE)
-		fs->flags[step->side] |= SAW_SCALE;
-	fs->scale[step->side] = step->layers->wscale < 14 ? step->layers->wscale : 14;
-}
-
-/* What the window of this segment comes to, at least: without the SYNs its scale is not known. */
-static uint32_t offered_bytes(const struct step *step)
-{
-	const struct flow_state *fs = step->fs;
-
-	return (uint32_t)step->layers->window
-	       << (fs->flags[0] & fs->flags[1] & SAW_SCALE ? fs->scale[step->side] : 0);
-}
-
 /* More than 0 and too little to send into? Only where the scale is known (RFC 7323, 2.2). */
 static bool is_narrow(const struct step *step)
 {
-	uint32_t bytes = step->layers->window;
+	const struct tl_segment *s = step->segment;
 
-	return bytes && bytes < NARROW_BYTES && step->fs->flags[0] & step->fs->flags[1] & SAW_SYN &&
-	       offered_bytes(step) < NARROW_BYTES;
+	return s->window_known && s->window_bytes && s->window_bytes < NARROW_BYTES;
 }
 
 static void narrow(const struct step *step, struct stall *s)
 {
-	s->narrow = (uint16_t)offered_bytes(step);
+	s->narrow = (uint16_t)step->segment->window_bytes;
 	if (s->narrow > s->widest)
 		s->widest = s->narrow;
 	s->resumed_ns = 0;
@@ -448,12 +427,9 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 
 		fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 		step.fs = fs;
-		if (step.layers->tcp_flags & TL_TCP_SYN) {
-			note_syn(&step, fs);
+		if (step.layers->tcp_flags & TL_TCP_SYN)
 			continue;
-		}
-		if (!(fs->flags[step.side] & WAS_WIDE) && offered_bytes(&step) >= NARROW_BYTES)
-			fs->flags[step.side] |= WAS_WIDE;
+		fs->was_wide[step.side] |= step.segment->window_bytes >= NARROW_BYTES;
 		on_tcp(&step, fs);
 	}
 }

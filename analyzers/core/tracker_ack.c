@@ -211,6 +211,12 @@ static void take_duplicate(struct tl_look *look, struct tl_direction *p, bool ne
 		tl_ranges__want(look->pool, &p->holes, p->una + 1, look->now_ns);
 }
 
+/* Its SYN said so; then the other one must not either (RFC 7323, 2.2). */
+static bool does_not_scale(const struct tl_direction *d)
+{
+	return !tl_direction__is(d, TL_DIRECTION_WSCALE) && d->wscale != TL_WSCALE_UNKNOWN;
+}
+
 static void take_window(struct tl_look *look)
 {
 	const struct tl_layers *l = look->l;
@@ -220,9 +226,10 @@ static void take_window(struct tl_look *look)
 	bool both = tl_direction__is(d, TL_DIRECTION_SYN) && tl_direction__is(p, TL_DIRECTION_SYN);
 	bool scaled = both && !syn && tl_direction__is(d, TL_DIRECTION_WSCALE) &&
 		      tl_direction__is(p, TL_DIRECTION_WSCALE);
+	bool known = both && (scaled || does_not_scale(d) || does_not_scale(p));
 
 	look->segment->window_bytes = (uint32_t)l->window << (scaled ? d->wscale : 0);
-	look->segment->window_known = syn || both || !l->window;
+	look->segment->window_known = syn || known || !l->window;
 	/* An ACK that was overtaken tells of a window that is past. */
 	if (l->tcp_flags & TL_TCP_RST ||
 	    (tl_direction__is(d, TL_DIRECTION_WINDOW) && tl_seq__before(l->ack, d->last_ack)))

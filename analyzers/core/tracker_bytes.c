@@ -200,12 +200,17 @@ static void take_range(struct tl_look *look, uint32_t start, uint32_t end, struc
 
 static void note_syn(struct tl_direction *d, const struct tl_layers *l)
 {
+	/* by a snap length; what the rest of the options said is not known */
+	bool cut_off = l->flags & TL_LAYERS_TRUNCATED;
+
 	d->flags |= TL_DIRECTION_SEEN | TL_DIRECTION_BASED | TL_DIRECTION_SYN;
 	if (l->flags & TL_LAYERS_TCP_WSCALE)
 		d->flags |= TL_DIRECTION_WSCALE;
-	if (l->flags & TL_LAYERS_TCP_SACK_OK)
+	if (l->flags & TL_LAYERS_TCP_SACK_OK || cut_off)
 		d->flags |= TL_DIRECTION_SACK;
 	d->wscale = l->wscale < 14 ? l->wscale : 14; /* RFC 7323, section 2.3 */
+	if (cut_off && !(l->flags & TL_LAYERS_TCP_WSCALE))
+		d->wscale = TL_WSCALE_UNKNOWN;
 }
 
 static void repeat_syn(struct tl_look *look)

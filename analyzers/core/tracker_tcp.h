@@ -20,7 +20,8 @@
 #include "core/tracker_ranges.h"
 #include "core/tracker_report.h"
 
-#define TL_MARKS 8 /* times of new bytes remembered */
+#define TL_WSCALE_UNKNOWN 0xffu /* the SYN's options were not all captured */
+#define TL_MARKS	  8	/* times of new bytes remembered */
 
 enum tl_direction_flag {
 	TL_DIRECTION_SEEN = 1u << 0,	/* a packet of it was seen */
@@ -39,7 +40,7 @@ enum tl_direction_flag {
 	TL_DIRECTION_SAME_ID =
 		1u << 13, /* its last two packets had one IP ID, which says nothing then */
 	TL_DIRECTION_ALONE = 1u << 14, /* DOUBT, and that unit was all: a FIN surely */
-	TL_DIRECTION_SACK = 1u << 15,  /* its SYN permitted SACK */
+	TL_DIRECTION_SACK = 1u << 15,  /* its SYN permitted SACK, or may have */
 };
 
 struct tl_direction {

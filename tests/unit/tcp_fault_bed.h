@@ -20,6 +20,7 @@ struct fault_extra {
 	uint16_t window;
 	uint32_t tsval;
 	bool is_copy;
+	bool is_cut_off; /* by a snap length, before its options */
 };
 
 static inline void fault__tcp(struct bed *b, const struct bed_tcp *t, const struct fault_extra *x)
@@ -42,6 +43,7 @@ static inline void fault__tcp(struct bed *b, const struct bed_tcp *t, const stru
 	l.window = x->is_shut ? 0 : x->window ? x->window : 65535;
 	l.tsval = x->tsval;
 	l.flags = x->tsval ? TL_LAYERS_TCP_TS : 0;
+	l.flags |= x->is_cut_off ? TL_LAYERS_TRUNCATED : 0;
 	l.payload_offset = 54;
 	l.payload_bytes = l.payload_caplen = t->payload_bytes;
 	l.ip_id = x->ip_id ? x->ip_id : x->is_copy ? b->ip_id : ++b->ip_id;
@@ -102,14 +104,20 @@ static inline void talk__ack(struct talk *t, uint64_t ms, bool up, struct fault_
 	talk__send(t, AT(ms, up), BED_ACK(up ? t->up : t->down, up ? t->down : t->up), x);
 }
 
-static inline struct talk talk__open(struct bed *b, const struct bed_pair *pair, uint64_t ms)
+static inline struct talk talk__open_with(struct bed *b, const struct bed_pair *pair, uint64_t ms,
+					  struct fault_extra syn)
 {
 	struct talk t = { .b = b, .pair = *pair, .up = 1001, .down = 5001 };
 
-	talk__send(&t, AT(ms, true), BED_SYN(1000), (struct fault_extra){ 0 });
-	talk__send(&t, AT(ms + 10, false), BED_SYNACK(5000, 1001), (struct fault_extra){ 0 });
+	talk__send(&t, AT(ms, true), BED_SYN(1000), syn);
+	talk__send(&t, AT(ms + 10, false), BED_SYNACK(5000, 1001), syn);
 	talk__ack(&t, ms + 11, true, (struct fault_extra){ 0 });
 	return t;
+}
+
+static inline struct talk talk__open(struct bed *b, const struct bed_pair *pair, uint64_t ms)
+{
+	return talk__open_with(b, pair, ms, (struct fault_extra){ 0 });
 }
 
 static inline void talk__data(struct talk *t, uint64_t ms, bool up, uint32_t bytes)

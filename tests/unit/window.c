@@ -149,9 +149,8 @@ Test(window, data_that_is_not_accepted_is_a_probe)
 }
 
 /* A receiver that offers `window` bytes, and is sent as much, each 100 ms. */
-static void squeeze(const struct bed_pair *pair, uint16_t window, unsigned times)
+static void squeeze(struct talk t, uint16_t window, unsigned times)
 {
-	struct talk t = talk__open(b, pair, 0);
 	struct fault_extra narrow = { .window = window };
 
 	talk__up(&t, 50, 20);
@@ -168,7 +167,7 @@ static void squeeze(const struct bed_pair *pair, uint16_t window, unsigned times
 
 Test(window, a_few_bytes_are_as_good_as_none)
 {
-	squeeze(&mysql, 40, 60);
+	squeeze(talk__open(b, &mysql, 0), 40, 60);
 	cr_expect_eq(only()->severity, TL_WARNING);
 	cr_expect_eq(bed__detail(only(), "stalled_ms"), 6070);
 	cr_expect_eq(bed__detail(only(), "widest_window"), 40);
@@ -179,7 +178,13 @@ Test(window, a_few_bytes_are_as_good_as_none)
 
 Test(window, a_segment_is_enough)
 {
-	squeeze(&mysql, 600, 60);
+	squeeze(talk__open(b, &mysql, 0), 600, 60);
+	cr_expect_eq(bed__count(b, "tcp.zero_window", TL_INFO), 0);
+}
+
+Test(window, what_scale_a_snap_length_cut_off_is_not_known)
+{
+	squeeze(talk__open_with(b, &mysql, 0, (struct fault_extra){ .is_cut_off = true }), 40, 60);
 	cr_expect_eq(bed__count(b, "tcp.zero_window", TL_INFO), 0);
 }
 
