@@ -33,6 +33,7 @@
 #define LEARNED	     20u /* answers, before an unknown protocol is judged */
 #define KNOWN	     3u	 /* answers, that make a median */
 #define SLOW_NS	     1000000000ull
+#define MANY_CUTS    10u
 #define CUT_KNOWN_NS 3000000000ull /* tcp.reset is told when the flow is over */
 #define HANG_NS	     5000000000ull /* of an unknown protocol: a silence in which somebody gave up */
 #define SMALL_BYTES  16384u	   /* … after what has the size of a request */
@@ -424,8 +425,7 @@ static void word(struct app_judge *j, const struct group *g, struct tl_finding *
 		f->severity = TL_INFO;
 		tl_finding__counter_evidence(
 			f, 0, g->last_ns,
-			g->cut == g->count ? "it was cut: tcp.reset or tcp.idle_timeout tells of it"
-					   : "service.crash tells why: the service went down");
+			"tcp.reset, tcp.idle_timeout or service.crash tells why: it was cut");
 	}
 	write_evidence(g, f);
 	write_filter(g, f);
@@ -436,7 +436,9 @@ static bool says_cut(const struct tl_finding *f, const struct group *g)
 {
 	if (strcmp(f->kind, "tcp.reset") && strcmp(f->kind, "tcp.idle_timeout"))
 		return false;
-	return f->severity >= TL_WARNING && f->count >= g->count &&
+	/* Of so many cuts that of a few may not have been shown. */
+	return f->severity >= TL_WARNING &&
+	       f->count >= (g->cut == g->count ? g->count : MANY_CUTS * g->count) &&
 	       f->subject.server.port == g->server.port &&
 	       tl_endpoint__same_host(&f->subject.server, &g->server) &&
 	       f->first_ns <= g->last_ns && f->last_ns >= g->first_end_ns;
@@ -454,7 +456,7 @@ static bool is_in_outage(const struct app_judge *j, const struct group *g)
 		return false;
 	if (tl_outage__explains(j->view.findings, &g->server, g->first_end_ns, g->last_ns))
 		return true;
-	while (g->cut == g->count && (f = tl_findings__next(j->view.findings, f)))
+	while ((f = tl_findings__next(j->view.findings, f)))
 		if (says_cut(f, g))
 			return true;
 	return false;

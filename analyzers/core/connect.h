@@ -150,6 +150,7 @@ struct connect_group {
 	bool in_outage;		/* it is */
 	bool is_stuck;		/* the program behind the port left others waiting as well */
 	bool is_knock;		/* its client sent lone SYNs to other ports of the server, too */
+	bool is_refused_unseen; /* the service refuses all the others */
 	uint32_t generation;	/* grows with each use of the slot */
 	uint16_t next;		/* of the hash chain */
 	uint64_t at_ns;		/* newest occurrence */
@@ -194,6 +195,13 @@ void connect_group__stretch(struct connect_group *g, const struct connect_attemp
 
 /* ::1 for 127.0.0.1 and the other way round: "localhost" is both. False: no loopback address. */
 bool connect_loopback_twin(const struct tl_endpoint *of, struct tl_endpoint *ret_twin);
+
+/* Who wants to connect repeats its SYN. One SYN each to several ports is a knock, or a scan. */
+bool connect_groups__is_knock(const struct connect_group *groups, uint32_t count,
+			      const struct connect_group *g);
+/* Of a service that refuses all the others the mirror may not have shown a RST. */
+bool connect_groups__is_refused_unseen(const struct connect_group *groups, uint32_t count,
+				       const struct connect_group *g);
 
 static inline uint64_t connect_span_ns(uint64_t from_ns, uint64_t to_ns)
 {

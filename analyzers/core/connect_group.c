@@ -15,6 +15,11 @@
 #include "core/connect.h"
 #include "core/text.h"
 
+#define UNSEEN_ONE_IN 10u
+
+#define KNOCKS	 3u
+#define KNOCK_NS 30000000000ull
+
 static uint64_t first_ns(const struct connect_attempt *a)
 {
 	return a->has_report ? a->report.first_ns : a->icmp.proof.ts_ns;
@@ -184,4 +189,47 @@ void connect_group__key_of(const struct connect_attempt *a, enum connect_scope s
 		ret_key->icmp_code = a->icmp.code;
 		memcpy(ret_key->reporter, a->icmp.reporter.ip, sizeof(ret_key->reporter));
 	}
+}
+
+/* --- what other groups say of one ------------------------------------------------------------- */
+
+static bool is_lone_syn(const struct connect_group *g)
+{
+	return g->used && g->key.scope == CONNECT_SCOPE_SERVICE &&
+	       g->key.kind == CONNECT_KIND_NO_ANSWER && g->flows == 1 && !g->repeated;
+}
+
+bool connect_groups__is_knock(const struct connect_group *groups, uint32_t count,
+			      const struct connect_group *g)
+{
+	uint32_t ports = 0;
+
+	for (uint32_t i = 0; i < count && is_lone_syn(g) && ports < KNOCKS; i++) {
+		const struct connect_group *o = &groups[i];
+
+		ports += is_lone_syn(o) &&
+			 tl_endpoint__same_host(&o->subject.client, &g->subject.client) &&
+			 tl_endpoint__same_host(&o->subject.server, &g->subject.server) &&
+			 connect_span_ns(o->first_ns, g->first_ns) < KNOCK_NS &&
+			 connect_span_ns(g->first_ns, o->first_ns) < KNOCK_NS;
+	}
+	return ports >= KNOCKS;
+}
+
+bool connect_groups__is_refused_unseen(const struct connect_group *groups, uint32_t count,
+				       const struct connect_group *g)
+{
+	if (g->key.kind != CONNECT_KIND_NO_ANSWER || g->repeated ||
+	    g->key.scope != CONNECT_SCOPE_SERVICE)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct connect_group *o = &groups[i];
+
+		if (o->used && o->key.kind == CONNECT_KIND_REFUSED &&
+		    o->key.scope == CONNECT_SCOPE_SERVICE && o->key.port == g->key.port &&
+		    !memcmp(o->key.server, g->key.server, sizeof(o->key.server)) &&
+		    o->flows >= UNSEEN_ONE_IN * g->flows)
+			return true;
+	}
+	return false;
 }

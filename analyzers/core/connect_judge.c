@@ -26,9 +26,6 @@
 #include "core/outage.h"
 #include "core/text.h"
 
-#define KNOCKS	 3u
-#define KNOCK_NS 30000000000ull
-
 #define NONE	   CONNECT_NO_ATTEMPT
 #define GROUP_NONE UINT16_MAX
 
@@ -237,34 +234,12 @@ static bool is_stuck(const struct connect_judge *j, const struct connect_group *
 	       tl_outage__is_stuck(j->view.findings, &g->subject.server, g->first_ns, g->last_ns);
 }
 
-static bool is_lone_syn(const struct connect_group *g)
-{
-	return g->used && g->key.scope == CONNECT_SCOPE_SERVICE &&
-	       g->key.kind == CONNECT_KIND_NO_ANSWER && g->flows == 1 && !g->repeated;
-}
-
-/* Who wants to connect repeats its SYN. One SYN each to several ports is a knock, or a scan. */
-static bool is_knock(const struct connect_judge *j, const struct connect_group *g)
-{
-	uint32_t ports = 0;
-
-	for (uint32_t i = 0; i < GROUPS && is_lone_syn(g) && ports < KNOCKS; i++) {
-		const struct connect_group *o = &j->group[i];
-
-		ports += is_lone_syn(o) &&
-			 tl_endpoint__same_host(&o->subject.client, &g->subject.client) &&
-			 tl_endpoint__same_host(&o->subject.server, &g->subject.server) &&
-			 connect_span_ns(o->first_ns, g->first_ns) < KNOCK_NS &&
-			 connect_span_ns(g->first_ns, o->first_ns) < KNOCK_NS;
-	}
-	return ports >= KNOCKS;
-}
-
 /* Has another finding changed what is to be said of it? */
 static bool is_seen_anew(const struct connect_judge *j, const struct connect_group *g)
 {
 	return is_in_outage(j, g) != g->in_outage || is_stuck(j, g) != g->is_stuck ||
-	       is_knock(j, g) != g->is_knock;
+	       connect_groups__is_knock(j->group, GROUPS, g) != g->is_knock ||
+	       connect_groups__is_refused_unseen(j->group, GROUPS, g) != g->is_refused_unseen;
 }
 
 static void tell(struct connect_judge *j, struct connect_group *g)
@@ -288,7 +263,8 @@ static void tell(struct connect_judge *j, struct connect_group *g)
 	g->withheld = j->withheld;
 	g->in_outage = is_in_outage(j, g);
 	g->is_stuck = is_stuck(j, g);
-	g->is_knock = is_knock(j, g);
+	g->is_knock = connect_groups__is_knock(j->group, GROUPS, g);
+	g->is_refused_unseen = connect_groups__is_refused_unseen(j->group, GROUPS, g);
 	f = tl_findings__begin(j->view.findings, connect_words__kind(g->key.kind), &g->key,
 			       sizeof(g->key), &is_new);
 	connect_words__write(g, j->view.facts, f);

@@ -339,7 +339,7 @@ static void weigh_no_answer(const struct words *w, struct tl_finding *f)
 		f->severity = TL_WARNING;
 		f->confidence -= 0.35;
 		tl_finding__counter_evidence(f, 0, g->last_ns, "the client did not repeat its SYN");
-		if (g->is_knock)
+		if (g->is_knock || g->is_refused_unseen)
 			f->severity = TL_INFO;
 	} else if (g->syns == 2) {
 		f->confidence -= 0.05;
