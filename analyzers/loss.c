@@ -25,6 +25,7 @@
 #define ILL_MAX	     4096u
 #define SETS	     1024u /* of paths; a power of two */
 #define WAYS	     4u
+#define ALONE_LEAST  3			 /* of timers, where the receiver is not shown */
 #define GONE_NS	     (5 * TL_NS_PER_SEC) /* without a word, who is sent to again is gone */
 #define COUNTING_MAX 65536u		 /* flows with segments that their paths do not have yet */
 
@@ -283,52 +284,9 @@ static void count_segment(const struct step *s)
 
 /* --- losses ---------------------------------------------------------------------------------- */
 
-void loss_count__prove(struct loss_count *count, const struct loss_proof *proof)
-{
-	struct loss_proof p = *proof, other;
-
-	if (!p.ts_ns)
-		return;
-	for (unsigned i = 0; i < LOSS_EARLY && p.ts_ns; i++) {
-		if (count->early[i].ts_ns && count->early[i].ts_ns <= p.ts_ns)
-			continue;
-		other = count->early[i];
-		count->early[i] = p;
-		p = other;
-	}
-	/* What is not among the first may be among the last. */
-	for (unsigned i = LOSS_LATE; i-- > 0 && p.ts_ns;) {
-		if (count->late[i].ts_ns > p.ts_ns)
-			continue;
-		other = count->late[i];
-		count->late[i] = p;
-		p = other;
-	}
-}
-
 static uint32_t most(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;
-}
-
-void loss_count__add(struct loss_count *sum, const struct loss_count *c)
-{
-	sum->lost += c->lost;
-	sum->retransmitted_bytes += c->retransmitted_bytes;
-	sum->rto += c->rto;
-	sum->fast += c->fast;
-	sum->tlp += c->tlp;
-	sum->flows += c->flows;
-	sum->bursts += c->bursts;
-	sum->burst_most = most(sum->burst_most, c->burst_most);
-	sum->hung_ms = most(sum->hung_ms, c->hung_ms);
-	sum->stuck_ms = most(sum->stuck_ms, c->stuck_ms);
-	sum->stuck_lost += c->stuck_lost;
-	sum->stuck_flows += c->stuck_flows;
-	for (unsigned i = 0; i < LOSS_EARLY; i++)
-		loss_count__prove(sum, &c->early[i]);
-	for (unsigned i = 0; i < LOSS_LATE; i++)
-		loss_count__prove(sum, &c->late[i]);
 }
 
 static struct ill *ill_of(const struct step *s)
@@ -366,6 +324,11 @@ static struct loss_count *count_at(const struct step *s, uint8_t direction, uint
 	if (!c->early[0].ts_ns)
 		c->client_port = s->flow->key.port[s->flow->client];
 	return c;
+}
+
+static bool is_too_little(const struct flow_state *fs, const struct trouble *t, uint8_t direction)
+{
+	return !fs->talked[!direction] && !t->stuck && t->held.lost < ALONE_LEAST;
 }
 
 /* The receiver was heard, or has not been for so long that it `is_gone`. */
@@ -504,6 +467,15 @@ static uint32_t waited_ms(const struct trouble *t, uint64_t until_ns)
 	return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
+/* The sender went on: it was heard. */
+static void forget_held(const struct step *s)
+{
+	struct trouble *t = &s->w->ill[s->fs->ill - 1].direction[s->direction];
+
+	t->held = (struct loss_count){ 0 };
+	t->since_ns = 0;
+}
+
 /* It hangs still. */
 static void note_wait(const struct step *s, uint8_t direction, uint64_t until_ns)
 {
@@ -534,6 +506,24 @@ static void end_wait(const struct step *s, uint8_t direction, uint64_t until_ns,
 
 /* --- one packet ------------------------------------------------------------------------------ */
 
+/*
+ * Is what is sent again a loss, though the receiver may be unseen? What a timer repeats without the
+ * sender going on is: nothing comes back to it. A probe of a shut window has one byte at the most.
+ */
+static bool is_heard(const struct step *s)
+{
+	const struct tl_segment *segment = s->segment;
+
+	if (s->fs->talked[!s->direction])
+		return true;
+	if (s->flow->packets[s->direction == LOSS_UP ? !s->flow->client : s->flow->client])
+		return false;
+	if (segment->new_bytes && s->fs->ill)
+		forget_held(s);
+	return segment->verdict == TL_VERDICT_LOST_AFTER && is_by_timer(segment) &&
+	       s->layers->payload_bytes > 1;
+}
+
 static void on_tcp(const struct step *s)
 {
 	struct flow_state *fs = s->fs;
@@ -553,7 +543,7 @@ static void on_tcp(const struct step *s)
 	if (fs->ill && s->segment->needless)
 		take_back(s, s->segment->needless);
 	/* What came by damaged was lost by that: packet.corrupt tells it. */
-	if (!s->layers->payload_bytes || !fs->talked[!s->direction] || s->segment->mends)
+	if (!s->layers->payload_bytes || s->segment->mends || !is_heard(s))
 		return;
 	switch (s->segment->verdict) {
 	case TL_VERDICT_LOST_BEFORE:
@@ -614,7 +604,8 @@ static void tell_gone(struct worker *w, uint64_t now_ns)
 		for (uint8_t direction = 0; direction < 2 && ill->flow; direction++) {
 			const struct trouble *t = &ill->direction[direction];
 
-			if (!t->held.lost || now_ns < t->held_ns + GONE_NS)
+			if (!t->held.lost || now_ns < t->held_ns + GONE_NS ||
+			    is_too_little(s.fs, t, direction))
 				continue;
 			tell_held(&s, direction, true);
 			note_wait(&s, direction, t->last_rto_ns);
@@ -655,6 +646,8 @@ static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum t
 	if (!fs->ill)
 		return;
 	for (uint8_t direction = 0; direction < 2; direction++) {
+		if (is_too_little(fs, &w->ill[fs->ill - 1].direction[direction], direction))
+			continue;
 		tell_held(&s, direction, true);
 		end_wait(&s, direction, w->ill[fs->ill - 1].direction[direction].last_rto_ns,
 			 false);

@@ -116,6 +116,41 @@ Test(loss, sent_by_the_server_and_lost_behind_the_tap_is_on_the_clients_side)
 	cr_expect(fault__has_proof(only()));
 }
 
+/* A capture that began in the connection, and shows its sender alone. */
+static void repeat_alone(unsigned times, bool goes_on)
+{
+	uint64_t ms = 0;
+
+	for (unsigned i = 0; i <= times; i++) {
+		bed__from_client(b, &pair, ms, BED_DATA(1000, 5000, MSS));
+		ms += 300u << i;
+	}
+	if (goes_on)
+		for (unsigned i = 1; i < 5; i++)
+			bed__from_client(b, &pair, ms + i, BED_DATA(1000 + i * MSS, 5000, MSS));
+	bed__end(b);
+}
+
+Test(loss, what_timers_repeat_is_lost_though_the_receiver_is_not_shown)
+{
+	repeat_alone(5, false);
+	cr_expect_eq(only()->severity, TL_WARNING);
+	cr_expect_eq(bed__detail(only(), "lost_segments"), 5);
+	cr_expect_eq(bed__detail(only(), "rto"), 5);
+}
+
+Test(loss, two_timers_are_too_few_where_the_receiver_is_not_shown)
+{
+	repeat_alone(2, false);
+	cr_expect_null(bed__only(b, "tcp.loss"));
+}
+
+Test(loss, a_sender_that_goes_on_was_heard)
+{
+	repeat_alone(3, true);
+	cr_expect_null(bed__only(b, "tcp.loss"));
+}
+
 /* The first finding is settled by then; a finding tells of one connection at the least. */
 Test(loss, a_connection_that_loses_again_much_later_is_told_again)
 {
