@@ -36,7 +36,7 @@
 /* Is something of the streams still to come before what closes them? Then nothing is sure. */
 static bool is_waiting(const struct tls_handshake *h)
 {
-	return tl_stream__is_waiting(&h->stream[TLS_CLIENT]) ||
+	return h->awaits || tl_stream__is_waiting(&h->stream[TLS_CLIENT]) ||
 	       tl_stream__is_waiting(&h->stream[TLS_SERVER]);
 }
 
@@ -87,15 +87,24 @@ static void conclude(const struct tls_step *s, bool is_reset, bool is_closed)
 		tls_handshake__report(s, TLS_OUTCOME_FAILED, failure_of(h, is_reset));
 }
 
-static void on_close(struct tls_step *s, bool is_reset)
+/*
+ * Who closes upon something that did not come by may have been told to, by an alert: that is waited
+ * for, or for what shows that it will not come.
+ */
+static void on_close(struct tls_step *s, const struct tl_stream_packet *p)
 {
 	struct tls_handshake *h = s->h;
 	struct tls_report *r = &h->report;
+	bool is_reset = p->layers->tcp_flags & TL_TCP_RST;
 
 	if (r->closed_by == TLS_NOBODY)
 		r->closed_by = s->side;
 	if (!(h->progress & TLS_COMPLETE))
 		tls_handshake__prove(s, is_reset ? TLS_SAW_RST : TLS_SAW_FIN, 0);
+	if (p->segment->unseen_bytes && !(h->progress & TLS_COMPLETE)) {
+		h->awaits |= 1u << !s->side;
+		return;
+	}
 	conclude(s, is_reset, true);
 	h->progress |=
 		TLS_REPORTED; /* or not worth it: what the other side does now is no matter */
@@ -200,14 +209,14 @@ static void follow(struct tls_step *s, struct tls_flow *fs, const struct tl_stre
 		answer_begins(h, p);
 	if (s->side == TLS_CLIENT && is_beginning_missed(h, p))
 		tls_handshake__lose(s->w, h, TLS_SERVER);
+	if (p->segment->new_bytes)
+		h->awaits &= (uint8_t)~(1u << s->side);
 	if (s->side == TLS_SERVER && p->segment->acked_bytes)
 		h->progress |= TLS_HELLO_ACKED;
 	if (!(h->progress & TLS_LOST && h->tls[s->side].lost))
 		tl_reassembly__push(s->w->reassembly, &h->stream[s->side], p, &sink);
-	if (flags & TL_TCP_RST)
-		on_close(&end, true);
-	else if (flags & TL_TCP_FIN)
-		on_close(&end, false);
+	if (flags & (TL_TCP_FIN | TL_TCP_RST))
+		on_close(&end, p);
 	if (h->progress & TLS_COMPLETE && h->progress & TLS_USED)
 		tls_handshake__report(&end, TLS_OUTCOME_FINISHED, TLS_FAILURE_NONE);
 	if (h->progress & TLS_REPORTED)

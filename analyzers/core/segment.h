@@ -56,6 +56,7 @@ struct tl_segment {
 	uint32_t missed_bytes; /* a hole before this was just found to be the capture's own loss */
 	uint32_t flight_bytes; /* sent and not ACKed, in this direction, after this segment */
 	uint32_t acked_bytes;  /* new bytes of the peer that this segment ACKs */
+	uint32_t unseen_bytes; /* … or SACKs, and that have not come by (yet) */
 	uint32_t rtt_us;       /* sample this ACK gives of the way from the tap and back; 0: none */
 	uint32_t dsack_bytes;  /* this ACK's D-SACK: past retransmissions were spurious */
 	uint32_t dsack_segments; /* as many of them, at least */

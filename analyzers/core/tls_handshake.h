@@ -42,6 +42,8 @@ struct tls_handshake {
 	uint8_t client; /* side of the flow */
 	uint16_t progress;
 	bool answered;	    /* the server's stream has begun */
+	uint8_t awaits;	    /* a bit for each of TLS_CLIENT, TLS_SERVER: who closed has what was not
+			       seen */
 	uint32_t hello_ack; /* of the client_hello: there the server's TLS begins */
 	uint32_t said;	    /* relative end of the plaintext that the server sent before; 0 */
 	uint32_t base;	    /* of the server's relative numbers */

@@ -51,6 +51,7 @@ static void open_unseen(struct tl_look *look, struct tl_direction *p, uint32_t e
 		p->next_seq = end;
 		return;
 	}
+	look->segment->unseen_bytes += end - p->next_seq;
 	tl_look__open_hole(look, p, &hole);
 }
 

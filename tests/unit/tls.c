@@ -518,6 +518,43 @@ Test(tls, chain_of_which_the_capture_missed_a_part_is_not_judged)
 	cr_expect_eq(bed__count(b, "tls.", TL_INFO), 0);
 }
 
+/* The server closes upon an alert that the capture missed; or, if it is `late`, that comes behind.
+ */
+static void close_upon_an_alert_unseen(bool late)
+{
+	struct tls_certificate leaf = leaf_of("Corp Intermediate CA");
+	struct talk t = talk__open(b, &pair, 0);
+	struct talk behind;
+
+	say_hello(&t, 5, 0x0303);
+	say_flight(&t, 10, &leaf, NULL);
+	behind = t;
+	t.next[TALK_CLIENT] += 7;
+	talk__packet(&t, TALK_SERVER, 20, BED_FIN(t.next[TALK_SERVER], t.next[TALK_CLIENT]));
+	t.next[TALK_SERVER]++;
+	behind.no_ack = true;
+	if (late)
+		say_alert(&behind, TALK_CLIENT, 20, 48);
+	talk__rst(&t, TALK_CLIENT, 21);
+	bed__end(b);
+}
+
+Test(tls, who_closes_upon_what_the_capture_missed_is_not_blamed)
+{
+	close_upon_an_alert_unseen(false);
+	cr_expect_eq(bed__count(b, "tls.handshake_failed", TL_INFO), 0);
+}
+
+Test(tls, an_alert_that_the_close_overtook_is_heard)
+{
+	const struct tl_finding *f;
+
+	close_upon_an_alert_unseen(true);
+	f = only("tls.handshake_failed");
+	cr_expect(strstr(f->summary, "the client ended it with the alert unknown_ca"), "%s",
+		  f->summary);
+}
+
 Test(tls, flight_whose_beginning_the_capture_missed_is_no_other_protocol)
 {
 	struct tls_certificate leaf = leaf_of("Corp CA");
