@@ -210,7 +210,7 @@ static void follow(struct tls_step *s, struct tls_flow *fs, const struct tl_stre
 	if (s->side == TLS_CLIENT && is_beginning_missed(h, p))
 		tls_handshake__lose(s->w, h, TLS_SERVER);
 	if (p->segment->new_bytes)
-		h->awaits &= (uint8_t)~(1u << s->side);
+		h->awaits &= (uint8_t) ~(1u << s->side);
 	if (s->side == TLS_SERVER && p->segment->acked_bytes)
 		h->progress |= TLS_HELLO_ACKED;
 	if (!(h->progress & TLS_LOST && h->tls[s->side].lost))
