@@ -101,10 +101,8 @@ static void on_close(struct tls_step *s, const struct tl_stream_packet *p)
 		r->closed_by = s->side;
 	if (!(h->progress & TLS_COMPLETE))
 		tls_handshake__prove(s, is_reset ? TLS_SAW_RST : TLS_SAW_FIN, 0);
-	if (p->segment->unseen_bytes && !(h->progress & TLS_COMPLETE)) {
-		h->awaits |= 1u << !s->side;
+	if (p->segment->unseen_bytes && !(h->progress & TLS_COMPLETE))
 		return;
-	}
 	conclude(s, is_reset, true);
 	h->progress |=
 		TLS_REPORTED; /* or not worth it: what the other side does now is no matter */
@@ -209,12 +207,14 @@ static void follow(struct tls_step *s, struct tls_flow *fs, const struct tl_stre
 		answer_begins(h, p);
 	if (s->side == TLS_CLIENT && is_beginning_missed(h, p))
 		tls_handshake__lose(s->w, h, TLS_SERVER);
-	if (p->segment->new_bytes)
-		h->awaits &= (uint8_t) ~(1u << s->side);
 	if (s->side == TLS_SERVER && p->segment->acked_bytes)
 		h->progress |= TLS_HELLO_ACKED;
 	if (!(h->progress & TLS_LOST && h->tls[s->side].lost))
 		tl_reassembly__push(s->w->reassembly, &h->stream[s->side], p, &sink);
+	if (p->segment->new_bytes && !tl_stream__is_waiting(&h->stream[s->side]))
+		h->awaits &= (uint8_t) ~(1u << s->side);
+	if (p->segment->unseen_bytes)
+		h->awaits |= (uint8_t)(1u << !s->side);
 	if (flags & (TL_TCP_FIN | TL_TCP_RST))
 		on_close(&end, p);
 	if (h->progress & TLS_COMPLETE && h->progress & TLS_USED)

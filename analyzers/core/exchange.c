@@ -489,7 +489,8 @@ enum tl_exchange_event tl_exchange__packet(struct tl_exchange *exchange,
 {
 	uint8_t flags = p->layers->tcp_flags;
 
-	if (p->segment->missed_bytes)
+	/* Within an answer, of which the first segment was seen, it moves no time that counts. */
+	if (p->segment->missed_bytes && (p->from_client || exchange->phase != TL_EXCHANGE_RESPONSE))
 		exchange->flags |= TL_EXCHANGE_HOLE;
 	if (!p->from_client && !(flags & TL_TCP_RST))
 		find_unseen(exchange, p);
