@@ -258,7 +258,8 @@ Test(copies, memory_is_bounded)
 	d.last = 0;
 	for (d.id = 1; d.id <= 1000; d.id++)
 		known += check(&bed, udp(&bed, &d), 1001);
-	/* the seed is another one each time: in one bucket of 600 fewer than four came later */
-	cr_expect_leq(known, 20, "%u of the first 1000", known);
+	/* All came at one time, so that none in a bucket is the oldest: about 33 are still there.
+	 */
+	cr_expect_leq(known, 100, "%u of the first 1000", known);
 	tl_copies__fini(&bed.copies);
 }
