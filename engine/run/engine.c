@@ -112,16 +112,10 @@ const struct tl_interface *tl_engine__interface(const struct tl_engine *engine, 
 
 /* --- the judge's way out: provisional frame numbers become those of the file --------------- */
 
-static void resolve_frame(struct tl_engine *engine, struct tl_evidence *evidence)
+static void resolve_frame(const struct tl_engine *engine, struct tl_evidence *evidence)
 {
-	uint64_t worker = evidence->frame >> FRAME_WORKER_SHIFT;
-	uint64_t number = evidence->frame & ((1ull << FRAME_WORKER_SHIFT) - 1);
-
-	if (!worker)
-		return;
-	evidence->frame = engine->frame_maps[worker - 1].base
-				  ? frame_map__get(&engine->frame_maps[worker - 1], number)
-				  : 0;
+	evidence->frame =
+		frame_map__resolve(engine->frame_maps, engine->worker_count, evidence->frame);
 }
 
 static void sink_finding(void *ctx, const struct tl_finding *finding, enum tl_finding_state state)
@@ -133,6 +127,8 @@ static void sink_finding(void *ctx, const struct tl_finding *finding, enum tl_fi
 		resolve_frame(engine, &resolved.evidence[i]);
 	for (uint32_t i = 0; i < resolved.counter_evidence_count; i++)
 		resolve_frame(engine, &resolved.counter_evidence[i]);
+	frame_map__resolve_filter(engine->frame_maps, engine->worker_count,
+				  resolved.display_filter);
 	engine->opts.sink.finding(engine->opts.sink.ctx, &resolved, state);
 }
 

@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "tapline/atomic.h"
@@ -78,4 +81,35 @@ uint64_t frame_map__get(const struct frame_map *map, uint64_t number)
 	if (tl_load_relaxed(&base->group) != group + 1 || delta == DELTA_UNKNOWN)
 		return 0;
 	return frame + delta;
+}
+
+uint64_t frame_map__resolve(const struct frame_map *maps, uint32_t workers, uint64_t frame)
+{
+	uint64_t worker = frame >> FRAME_WORKER_SHIFT;
+	uint64_t number = frame & ((1ull << FRAME_WORKER_SHIFT) - 1);
+
+	if (!worker || worker > workers)
+		return frame;
+	return maps[worker - 1].base ? frame_map__get(&maps[worker - 1], number) : 0;
+}
+
+void frame_map__resolve_filter(const struct frame_map *maps, uint32_t workers, char *filter)
+{
+	static const char word[] = "frame.number==";
+	const char *from = filter, *hit;
+	char *to = filter, *end, digits[24];
+
+	/* What takes the place of a number is never longer, so `to` stays behind `from`. */
+	while ((hit = strstr(from, word))) {
+		size_t before = (size_t)(hit - from) + strlen(word);
+		uint64_t frame = strtoull(hit + strlen(word), &end, 10);
+		int n = snprintf(digits, sizeof(digits), "%llu",
+				 (unsigned long long)frame_map__resolve(maps, workers, frame));
+
+		memmove(to, from, before);
+		memcpy(to + before, digits, (size_t)n);
+		to += before + (size_t)n;
+		from = end;
+	}
+	memmove(to, from, strlen(from) + 1);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* links: tl_run */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "run/frame_map.h"
 
@@ -46,4 +47,33 @@ Test(frame_map, a_gap_too_wide_for_the_map_is_unknown_not_wrong)
 	cr_expect_eq(frame_map__get(&map, 256), 1u);
 	cr_expect_eq(frame_map__get(&map, 257), 0u);
 	frame_map__fini(&map);
+}
+
+Test(frame_map, a_filter_names_the_frames_of_the_file)
+{
+	struct frame_map maps[2];
+	char filter[256], text[256];
+
+	cr_assert_eq(frame_map__init(&maps[0]), 0);
+	cr_assert_eq(frame_map__init(&maps[1]), 0);
+	frame_map__set(&maps[0], 7, 120);
+	frame_map__set(&maps[1], 9, 5);
+	snprintf(text, sizeof(text),
+		 "frame.number==%llu || frame.number==%llu || frame.number==%llu && tcp",
+		 (unsigned long long)frame_map__provisional(0, 7),
+		 (unsigned long long)frame_map__provisional(1, 9),
+		 (unsigned long long)frame_map__provisional(1, 10));
+	snprintf(filter, sizeof(filter), "%s", text);
+	frame_map__resolve_filter(maps, 2, filter);
+	cr_expect_str_eq(filter, "frame.number==120 || frame.number==5 || frame.number==0 && tcp");
+	frame_map__resolve_filter(maps, 2, filter);
+	cr_expect_str_eq(filter, "frame.number==120 || frame.number==5 || frame.number==0 && tcp",
+			 "what is resolved stays: %s", filter);
+	snprintf(filter, sizeof(filter), "ip.addr==10.0.0.1 && tcp.port==80");
+	frame_map__resolve_filter(maps, 2, filter);
+	cr_expect_str_eq(filter, "ip.addr==10.0.0.1 && tcp.port==80");
+	cr_expect_eq(frame_map__resolve(maps, 2, frame_map__provisional(2, 7)),
+		     frame_map__provisional(2, 7), "of no worker");
+	frame_map__fini(&maps[0]);
+	frame_map__fini(&maps[1]);
 }
