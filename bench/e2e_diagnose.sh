@@ -3,7 +3,7 @@
 #
 # The diagnosis of a capture, beside tshark's expert information on the same file, in one run and in
 # turn, ROUNDS times; the table has medians. Whole processes: wall clock, CPU (all threads), the largest
-# resident memory.
+# resident memory. Tapline once as it chooses, once with a single reader.
 #
 # The capture is made by `tapline bench --write`: PACKETS packets of FLOWS flows at a time, of which
 # each hundredth packet begins a new one.
@@ -42,30 +42,31 @@ runs, packets = {}, int(sys.argv[2])
 for line in open(sys.argv[1]):
     mix, program, *figures = line.split()
     runs.setdefault(mix, {}).setdefault(program, []).append([float(f) for f in figures])
-print("| packets | program | wall s | CPU s | µs CPU a packet | MiB | of tshark: speed (CPU) | memory |")
-print("|---|---|---:|---:|---:|---:|---:|---:|")
+print("| packets | program | wall s | CPU s | µs CPU a packet | MiB | times faster than tshark | its CPU | "
+      "memory |")
+print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
 for mix, programs in runs.items():
     median = {p: [statistics.median(c) for c in zip(*rows)] for p, rows in programs.items()}
-    _, cpu, kib = median["tshark"]
+    tshark_wall, cpu, kib = median["tshark"]
     for program, (wall, c, k) in median.items():
         print(f"| {mix} | {program} | {wall:.2f} | {c:.2f} | {c / packets * 1e6:.2f} | {k / 1024:.0f} | "
-              f"{cpu / c:.0f} × | {k / kib:.2f} |")
+              f"{tshark_wall / wall:.0f} | 1/{cpu / c:.0f} | {k / kib:.2f} |")
 PY
 }
 
 [ -x "$TAPLINE" ] || die "$TAPLINE is not built: tools/dev build"
 command -v tshark >/dev/null || die "tshark is not installed"
 mkdir -p "$OUT" || exit 1
-: >"$OUT/runs.txt"
 for mix in $MIXES; do
 	"$TAPLINE" bench --write "$OUT/capture.pcap" --packets "$PACKETS" --flows "$FLOWS" \
 		--protocols "$mix" --size imix --new-flows 0.01 --rate 1000000 >/dev/null 2>&1 ||
 		die "the capture could not be made"
 	for ((round = 0; round < ROUNDS; round++)); do
-		timed "$mix" tapline "$TAPLINE" diagnose -r "$OUT/capture.pcap" >>"$OUT/runs.txt"
-		timed "$mix" tshark tshark -r "$OUT/capture.pcap" -2 -q -z expert >>"$OUT/runs.txt"
+		timed "$mix" tapline "$TAPLINE" diagnose -r "$OUT/capture.pcap"
+		timed "$mix" one_reader "$TAPLINE" diagnose --workers 1 -r "$OUT/capture.pcap"
+		timed "$mix" tshark tshark -r "$OUT/capture.pcap" -2 -q -z expert
 	done
-done
+done >"$OUT/runs.txt"
 rm -f "$OUT/capture.pcap"
 {
 	echo "$(nproc) cores, kernel $(uname -r), $(date -u +%F), $PACKETS packets, load" \
