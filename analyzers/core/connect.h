@@ -146,7 +146,7 @@ struct connect_group {
 	struct connect_group_key key;
 	bool used;
 	bool told;		/* its finding is in the store */
-	bool held;		/* not yet told: it may be the consequence of an outage */
+	bool held;		/* not yet told: its cause may be known soon */
 	bool in_outage;		/* it is */
 	bool is_stuck;		/* the program behind the port left others waiting as well */
 	bool is_knock;		/* its client sent lone SYNs to other ports of the server, too */

@@ -38,6 +38,9 @@
 
 #define WAIT_NS	      3000000000ull
 #define FIRST_WAIT_NS 1000000000ull /* for the answer to a SYN (RFC 6298, section 2) */
+/* A router looks for a neighbour for three seconds (RFC 1122, 2.3.2.1; RFC 4861, 7.2.2), then says
+ * by ICMP that it is not there. */
+#define ROUTER_WAIT_NS 3500000000ull
 
 /* One client failing at more ports of one server, or at more servers, is one finding. */
 #define PAIR_TARGETS   8u
@@ -211,12 +214,19 @@ static uint64_t accepted_by(struct connect_judge *j, const struct tl_endpoint *s
 		       : 0;
 }
 
-/* Where a service works, the cause, or a way around, is known a moment later. */
+/*
+ * The cause may be known a moment later: where a service works, that it crashed, or a way around;
+ * where nothing answers, what a router says.
+ */
 static bool is_held(const struct connect_judge *j, const struct connect_group *g)
 {
 	struct tl_endpoint twin;
 
-	return g->key.kind == CONNECT_KIND_REFUSED && !g->told && !j->at_end &&
+	if (g->told || j->at_end)
+		return false;
+	if (g->key.kind == CONNECT_KIND_NO_ANSWER)
+		return j->now_ns < g->first_ns + ROUTER_WAIT_NS;
+	return g->key.kind == CONNECT_KIND_REFUSED &&
 	       (g->accepted || connect_loopback_twin(&g->subject.server, &twin)) &&
 	       j->now_ns < g->first_ns + TL_OUTAGE_KNOWN_NS;
 }
