@@ -153,8 +153,9 @@ static int parse_stop(void *options, const char *text, struct tl_error *ret_erro
 static const struct option_spec source_specs[] = {
 	{ 'i', "interface", OPTION_LIST, "IF", "capture on this interface; may be repeated",
 	  AT(interfaces), NULL },
-	{ 'r', "read", OPTION_LIST, "FILE", "read a pcap or pcapng file (- is standard input)",
-	  AT(files), NULL },
+	{ 'r', "read", OPTION_LIST, "FILE",
+	  "read a pcap or pcapng file (- is standard input); several: in order of time", AT(files),
+	  NULL },
 	{ 'c', NULL, OPTION_U64, "N", "stop after N packets", AT(packets), NULL },
 	{ 's', "snapshot-length", OPTION_U32, "BYTES", "keep this much of a packet (0: all)",
 	  AT(snaplen), NULL },

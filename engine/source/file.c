@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file source: a list of files as one source, read one after the other.
+ * The file source: a list of files as one source, in order of time.
  *
+ *	paths, by first packet   a.pcap   b.pcap │ c.pcap   d.pcap …   still to come
+ *	lanes: being read        ══a══►head  ══b══►head     the older head goes out, then its next
+ *
+ * - A file's turn comes when the packets that go out have reached its first one: files of a ring
+ *   follow each other, and those of a TAP, one for each direction, are read side by side. More than
+ *   FILE_LANES_MAX at a time are not: the others come as soon as one has ended.
+ * - Within a file the order is the file's own. Where a pipe is among them, one is read after the
+ *   other, as they are given.
  * - Frame numbers begin at 1 in each file, as Wireshark shows them.
- * - A file that breaks off gives what is before that; the next file is read then, and at the end
- *   the first error is told.
+ * - A file that breaks off gives what is before that; the others are read on, and at the end the
+ *   first error is told.
  * - One thread polls. Statistics, watermark, interfaces and stop may be used by another:
  *
  * | word              | written by | store   | read by | load    | edge                          |
@@ -13,290 +21,191 @@
  * | released (base)   | whoever    | release | poll    | acquire | bytes are read before reuse   |
  * | stopped, counters | one side   | relaxed | others  | relaxed | none: single words            |
  */
-#include "file.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "file_input.h"
+
 /* Packets looked at in one poll, so that a filter that keeps none does not hold up the worker. */
-#define POLL_BUDGET 65536
-#define PATH_SHOWN  60
+#define POLL_BUDGET    65536
+#define PATH_SHOWN     60
+#define FILE_LANES_MAX 32u /* half of FILE_CHUNKS_MAX: each holds one chunk while it is read */
+
+/* A file to be read. */
+struct file_turn {
+	char *path;
+	uint64_t first_ns; /* of its first packet */
+};
+
+/* A file being read, and the packet that waits for its turn. */
+struct file_lane {
+	struct file_input input;
+	struct tl_packet head;
+	bool has_head;
+};
+
+struct file_source {
+	struct tl_source base;
+	struct file_set set;
+	struct file_turn *turn; /* in order */
+	size_t turn_count;
+	size_t turns_begun;
+	uint64_t next_ns; /* from when on the next turn is due; UINT64_MAX: when nothing is read */
+	bool in_time_order;
+	struct file_lane lane[FILE_LANES_MAX]; /* oldest first */
+	uint32_t lane_count;
+
+	bool blocked_by_memory;
+	bool failed;
+	struct tl_error error; /* of the first file that had one */
+	uint32_t stopped;      /* atomic */
+};
 
 static struct file_source *file_of(const struct tl_source *source)
 {
 	return (struct file_source *)(uintptr_t)source;
 }
 
-/* --- errors in words ------------------------------------------------------------------------- */
-
-int file_source__broken(struct file_source *f, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(f->words, sizeof(f->words), format, args);
-	va_end(args);
-	return -EBADMSG;
-}
-
-int file_source__cut(struct file_source *f, const char *what)
-{
-	bool pcapng = f->next && !f->record_bytes;
-
-	if (*f->reader.trouble)
-		return file_source__broken(f, "%s; %llu packets before that were read",
-					   f->reader.trouble, (unsigned long long)f->packets);
-	return file_source__broken(
-		f,
-		"cut off in the middle of %s at byte %llu; all %llu packets before it were read%s",
-		what, (unsigned long long)f->reader.offset, (unsigned long long)f->packets,
-		pcapng && !f->reader.packing ? "; `tapline repair` makes it whole" : "");
-}
+/* --- errors ---------------------------------------------------------------------------------- */
 
 /* Only with several files the message has to say which: by the end of its path. */
-static void set_error(const struct file_source *f, struct tl_error *error, const char *words)
+static void set_error(const struct file_source *f, const struct file_input *input,
+		      struct tl_error *error)
 {
-	if (f->path_count > 1) {
-		const char *path = f->paths[f->path];
+	if (f->turn_count > 1) {
+		const char *path = input->path;
 		size_t bytes = strlen(path);
 
 		if (bytes > PATH_SHOWN)
 			path += bytes - PATH_SHOWN;
-		snprintf(error->what, sizeof(error->what), "%.60s: %.190s", path, words);
+		snprintf(error->what, sizeof(error->what), "%.60s: %.190s", path, input->words);
 	} else
-		snprintf(error->what, sizeof(error->what), "%s", words);
+		snprintf(error->what, sizeof(error->what), "%s", input->words);
 }
 
-static void errno_words(struct file_source *f, int err)
+static void note_failure(struct file_source *f, const struct file_input *input)
 {
-	snprintf(f->words, sizeof(f->words), "%s", strerror(-err));
-}
+	struct tl_error error;
 
-/* --- interfaces ------------------------------------------------------------------------------ */
-
-/* Interfaces of one section are told apart even when all that is known of them is equal. */
-static bool taken_by_section(const struct file_source *f, uint32_t index)
-{
-	for (uint32_t i = 0; i < f->local_count; i++)
-		if (f->locals[i].index == index)
-			return true;
-	return false;
-}
-
-static bool is_same(const struct tl_interface *a, const struct tl_interface *b)
-{
-	return a->linktype == b->linktype && a->snaplen == b->snaplen &&
-	       strcmp(a->name, b->name) == 0;
-}
-
-/* When the table is full: any of the same link type, else the last. Packets keep their own type. */
-static uint32_t stand_in(const struct file_source *f, const struct tl_interface *interface)
-{
-	for (uint32_t i = 0; i < f->table_count; i++)
-		if (f->table[i].linktype == interface->linktype)
-			return i;
-	return f->table_count - 1;
-}
-
-static uint32_t table_index(struct file_source *f, const struct tl_interface *interface)
-{
-	for (uint32_t i = 0; i < f->table_count; i++)
-		if (is_same(&f->table[i], interface) && !taken_by_section(f, i))
-			return i;
-	if (f->table_count == TL_INTERFACES_MAX)
-		return stand_in(f, interface);
-	f->table[f->table_count] = *interface;
-	tl_store_release(&f->table_count, f->table_count + 1);
-	return f->table_count - 1;
-}
-
-static int grow_locals(struct file_source *f)
-{
-	uint32_t room = f->local_room ? f->local_room * 2 : 4;
-	struct file_local *locals;
-
-	if (f->local_count < f->local_room)
-		return 0;
-	if (f->local_count >= FILE_LOCALS_MAX)
-		return file_source__broken(
-			f, "damaged at byte %llu: a section with more than %u interfaces",
-			(unsigned long long)f->reader.offset, FILE_LOCALS_MAX);
-	locals = realloc(f->locals, room * sizeof(*locals));
-	if (!locals)
-		return -ENOMEM;
-	f->locals = locals;
-	f->local_room = room;
-	return 0;
-}
-
-int file_source__add_interface(struct file_source *f, struct tl_interface *interface,
-			       int64_t offset_s)
-{
-	struct file_local *local;
-	int err = grow_locals(f);
-
-	if (err)
-		return err;
-	if (!interface->snaplen || interface->snaplen > TL_SNAPLEN_DEFAULT)
-		interface->snaplen = TL_SNAPLEN_DEFAULT;
-	local = &f->locals[f->local_count];
-	*local = (struct file_local){
-		.snaplen = interface->snaplen,
-		.linktype = interface->linktype,
-		.tsresol = interface->tsresol,
-		.offset_s = offset_s,
-	};
-	if (f->snaplen && interface->snaplen > f->snaplen)
-		interface->snaplen = f->snaplen;
-	if (f->filter && !tl_filter__keeps_all(f->filter)) {
-		/* what is cached inside does not change what the filter means */
-		struct tl_filter *filter = (struct tl_filter *)(uintptr_t)f->filter;
-
-		local->filter = tl_filter__for_linktype(filter, interface->linktype);
-		local->keep_none = !local->filter;
-	}
-	local->index = table_index(f, interface);
-	f->local_count++;
-	return 0;
-}
-
-/* --- packets --------------------------------------------------------------------------------- */
-
-int file_source__emit(struct file_source *f, const struct file_local *local,
-		      struct tl_packet *packet)
-{
-	bool keep = !local->keep_none;
-
-	f->packets++;
-	packet->frame = ++f->frame;
-	packet->interface = f->base.interface + local->index;
-	packet->queue = 0;
-	packet->linktype = local->linktype;
-	packet->cookie = 0;
-	/* fewer bytes on the wire than were captured there: the bytes are what is certain */
-	if (packet->wirelen < packet->caplen)
-		packet->wirelen = packet->caplen;
-	f->ts_ns = packet->ts_ns;
-	if (packet->ts_ns > f->watermark)
-		tl_store_relaxed(&f->watermark, packet->ts_ns);
-	tl_counter_add(&f->stats.received, 1);
-	tl_counter_add(&f->stats.received_bytes, packet->wirelen);
-	if (local->filter)
-		keep = tl_filter__match(local->filter, packet);
-	if (!keep) {
-		tl_counter_add(&f->stats.filtered, 1);
-		return 0;
-	}
-	if (f->snaplen && packet->caplen > f->snaplen)
-		packet->caplen = f->snaplen;
-	tl_counter_add(&f->stats.captured, 1);
-	tl_counter_add(&f->stats.captured_bytes, packet->caplen);
-	f->memory.handed++;
-	return 1;
-}
-
-/* --- one file after the other ---------------------------------------------------------------- */
-
-static int not_a_capture(struct file_source *f, const uint8_t *magic, size_t bytes)
-{
-	char hex[9] = "";
-
-	for (size_t i = 0; i < bytes && i < 4; i++)
-		snprintf(hex + 2 * i, 3, "%02x", magic[i]);
-	if (*f->reader.trouble)
-		return file_source__broken(f, "%s", f->reader.trouble);
-	if (!bytes)
-		return file_source__broken(f, "empty: not a pcap or pcapng file");
-	return file_source__broken(f, "not a pcap or pcapng file (first bytes %s)%s", hex,
-				   f->reader.packing ? ", after decompression" : "");
-}
-
-/* 0, -EAGAIN, -ENOBUFS, -ENOMEM, -EBADMSG with words. */
-static int begin(struct file_source *f)
-{
-	int err = file_reader__need(&f->reader, 4);
-	size_t have = (size_t)(f->reader.end - f->reader.at);
-
-	if (err == -ENODATA)
-		return not_a_capture(f, f->reader.at, have);
-	if (err)
-		return err;
-	f->record_bytes = 0;
-	if (file_pcapng__is_magic(f->reader.at))
-		return file_pcapng__begin(f);
-	if (file_pcap__is_magic(f->reader.at))
-		return file_pcap__begin(f);
-	return not_a_capture(f, f->reader.at, have);
-}
-
-static int open_file(struct file_source *f)
-{
-	int err;
-
-	if (file_memory__full(&f->memory))
-		return -ENOBUFS;
-	err = file_reader__open(&f->reader, &f->memory, f->paths[f->path]);
-	if (err) {
-		errno_words(f, err);
-		return err;
-	}
-	f->is_open = true;
-	f->next = NULL;
-	f->frame = 0;
-	f->packets = 0;
-	f->local_count = 0;
-	return 0;
-}
-
-static void close_file(struct file_source *f)
-{
-	file_reader__close(&f->reader);
-	f->is_open = false;
-	f->path++;
-	if (f->path == f->path_count) {
-		f->ended = true;
-		tl_store_relaxed(&f->watermark, UINT64_MAX);
-	}
-}
-
-static void note_failure(struct file_source *f)
-{
-	if (!f->failed)
-		set_error(f, &f->error, f->words);
+	if (f->failed)
+		return;
+	set_error(f, input, &error);
+	f->error = error;
 	f->failed = true;
 }
 
-static bool is_later(int err)
+/* --- turns ----------------------------------------------------------------------------------- */
+
+/* 0 or -errno, with words in the lane's input. */
+static int open_lane(struct file_source *f)
 {
-	return err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM;
+	struct file_lane *lane = &f->lane[f->lane_count];
+	int err = file_input__open(&lane->input, &f->set, f->turn[f->turns_begun].path);
+
+	if (file_input__is_later(err))
+		return err;
+	lane->has_head = false;
+	f->lane_count += !err;
+	f->turns_begun++;
+	f->next_ns = f->in_time_order && f->turns_begun < f->turn_count
+			     ? f->turn[f->turns_begun].first_ns
+			     : UINT64_MAX;
+	return err;
 }
 
-/* As `file_next_fn`, over all files: 1, 0, later, or -ENODATA when the last has ended. */
-static int next_packet(struct file_source *f, struct tl_packet *packet)
+/* 0, or later; a file that cannot be opened any more has had its turn. */
+static int begin_turn(struct file_source *f)
 {
-	int r = 0;
+	int err = open_lane(f);
 
-	if (f->ended)
-		return -ENODATA;
-	if (!f->is_open)
-		r = open_file(f);
-	if (!r && !f->next)
-		r = begin(f);
-	if (!r)
-		r = f->next(f, packet);
-	if (r >= 0 || is_later(r) || r == -EALREADY)
+	if (err && !file_input__is_later(err)) {
+		note_failure(f, &f->lane[f->lane_count].input);
+		err = 0;
+	}
+	return err;
+}
+
+static void end_lane(struct file_source *f, struct file_lane *lane)
+{
+	file_input__close(&lane->input);
+	f->lane_count--;
+	memmove(lane, lane + 1, (size_t)(&f->lane[f->lane_count] - lane) * sizeof(*lane));
+}
+
+/* As `file_next_fn`, but 0 at the lane's end too, after which `lane` is another one, or none. */
+static int read_lane(struct file_source *f, struct file_lane *lane, struct tl_packet *packet)
+{
+	int r = file_input__next(&lane->input, packet);
+
+	if (r >= 0 || file_input__is_later(r))
 		return r;
 	if (r != -ENODATA)
-		note_failure(f);
-	close_file(f);
-	return f->ended ? -ENODATA : 0;
+		note_failure(f, &lane->input);
+	end_lane(f, lane);
+	return 0;
+}
+
+/* --- the next packet ------------------------------------------------------------------------- */
+
+static int deliver(struct file_lane *lane, const struct tl_packet *packet)
+{
+	lane->has_head = false;
+	file_input__deliver(&lane->input, packet);
+	return 1;
+}
+
+/* The only one that is read: no packet waits but where the next file's turn has come. */
+static int next_of_one(struct file_source *f, struct tl_packet *packet)
+{
+	struct file_lane *lane = f->lane;
+	int r = read_lane(f, lane, packet);
+
+	if (r != 1)
+		return r;
+	if (__builtin_expect(packet->ts_ns <= f->next_ns, 1))
+		return deliver(lane, packet);
+	lane->head = *packet;
+	lane->has_head = true;
+	return 0;
+}
+
+static int next_of_many(struct file_source *f, struct tl_packet *packet)
+{
+	struct file_lane *oldest = f->lane;
+
+	for (struct file_lane *lane = f->lane; lane < f->lane + f->lane_count; lane++) {
+		if (!lane->has_head) {
+			int r = read_lane(f, lane, &lane->head);
+
+			if (r != 1)
+				return r;
+			lane->has_head = true;
+		}
+		if (lane->head.ts_ns < oldest->head.ts_ns)
+			oldest = lane;
+	}
+	if (oldest->head.ts_ns > f->next_ns && f->lane_count < FILE_LANES_MAX)
+		return begin_turn(f);
+	*packet = oldest->head;
+	return deliver(oldest, packet);
+}
+
+/* 1; 0: none yet, look again; later; -ENODATA when the last file has ended. */
+static int next_packet(struct file_source *f, struct tl_packet *packet)
+{
+	if (f->lane_count == 1 && !f->lane[0].has_head)
+		return next_of_one(f, packet);
+	if (f->lane_count)
+		return next_of_many(f, packet);
+	if (f->turns_begun < f->turn_count)
+		return begin_turn(f);
+	tl_store_relaxed(&f->set.watermark, UINT64_MAX);
+	return -ENODATA;
 }
 
 /* --- operations ------------------------------------------------------------------------------ */
@@ -307,7 +216,8 @@ static int file_poll(struct tl_source *source, struct tl_packet *packets, uint32
 	uint32_t count = 0;
 	int r = 0;
 
-	file_memory__reclaim(&f->memory, tl_load_acquire(&source->released));
+	f->set.interface = source->interface;
+	file_memory__reclaim(&f->set.memory, tl_load_acquire(&source->released));
 	if (tl_load_relaxed(&f->stopped))
 		return -ENODATA;
 	for (uint32_t i = 0; i < POLL_BUDGET && count < max; i++) {
@@ -325,8 +235,9 @@ static int file_poll(struct tl_source *source, struct tl_packet *packets, uint32
 static int file_wait(struct tl_source *source, int timeout_ms)
 {
 	struct file_source *f = file_of(source);
-	struct pollfd ready = { .fd = f->reader.fd, .events = POLLIN };
-	bool waits = f->is_open && f->reader.may_block && f->reader.fd >= 0;
+	const struct file_reader *reader = &f->lane[0].input.reader;
+	struct pollfd ready = { .fd = reader->fd, .events = POLLIN };
+	bool waits = f->lane_count && reader->may_block && reader->fd >= 0;
 
 	if (f->blocked_by_memory) {
 		/* released by another thread, or after this call: look again soon */
@@ -340,7 +251,7 @@ static int file_wait(struct tl_source *source, int timeout_ms)
 
 static uint64_t file_watermark(struct tl_source *source)
 {
-	return tl_load_relaxed(&file_of(source)->watermark);
+	return tl_load_relaxed(&file_of(source)->set.watermark);
 }
 
 static int file_stats(struct tl_source *source, struct tl_source_stats *ret_stats)
@@ -348,14 +259,14 @@ static int file_stats(struct tl_source *source, struct tl_source_stats *ret_stat
 	struct file_source *f = file_of(source);
 
 	*ret_stats = (struct tl_source_stats){
-		.received = tl_load_relaxed(&f->stats.received),
-		.filtered = tl_load_relaxed(&f->stats.filtered),
-		.captured = tl_load_relaxed(&f->stats.captured),
-		.received_bytes = tl_load_relaxed(&f->stats.received_bytes),
-		.captured_bytes = tl_load_relaxed(&f->stats.captured_bytes),
-		.recorded.nic = tl_load_relaxed(&f->stats.recorded.nic),
-		.recorded.kernel = tl_load_relaxed(&f->stats.recorded.kernel),
-		.end_ns = tl_load_relaxed(&f->stats.end_ns),
+		.received = tl_load_relaxed(&f->set.stats.received),
+		.filtered = tl_load_relaxed(&f->set.stats.filtered),
+		.captured = tl_load_relaxed(&f->set.stats.captured),
+		.received_bytes = tl_load_relaxed(&f->set.stats.received_bytes),
+		.captured_bytes = tl_load_relaxed(&f->set.stats.captured_bytes),
+		.recorded.nic = tl_load_relaxed(&f->set.stats.recorded.nic),
+		.recorded.kernel = tl_load_relaxed(&f->set.stats.recorded.kernel),
+		.end_ns = tl_load_relaxed(&f->set.stats.end_ns),
 	};
 	return 0;
 }
@@ -370,13 +281,12 @@ static void file_destroy(struct tl_source *source)
 {
 	struct file_source *f = file_of(source);
 
-	if (f->is_open)
-		file_reader__close(&f->reader);
-	file_memory__destroy(&f->memory);
-	for (size_t i = 0; i < f->path_count; i++)
-		free(f->paths[i]);
-	free(f->paths);
-	free(f->locals);
+	for (uint32_t i = 0; i < f->lane_count; i++)
+		file_input__close(&f->lane[i].input);
+	file_memory__destroy(&f->set.memory);
+	for (size_t i = 0; i < f->turn_count; i++)
+		free(f->turn[i].path);
+	free(f->turn);
 	free(f);
 }
 
@@ -392,18 +302,43 @@ static const struct tl_source_ops file_ops = {
 
 /* --- create ---------------------------------------------------------------------------------- */
 
+static bool is_regular(const char *path)
+{
+	struct stat st;
+
+	return strcmp(path, "-") != 0 && !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
 static int copy_paths(struct file_source *f, const struct tl_source_file_opts *opts)
 {
-	f->paths = calloc(opts->path_count, sizeof(*f->paths));
-	if (!f->paths)
+	f->in_time_order = opts->path_count > 1;
+	f->turn = calloc(opts->path_count, sizeof(*f->turn));
+	if (!f->turn)
 		return -ENOMEM;
 	for (size_t i = 0; i < opts->path_count; i++) {
-		f->paths[i] = strdup(opts->paths[i]);
-		if (!f->paths[i])
+		f->turn[i].path = strdup(opts->paths[i]);
+		if (!f->turn[i].path)
 			return -ENOMEM;
-		f->path_count++;
+		f->turn_count++;
+		f->in_time_order = f->in_time_order && is_regular(opts->paths[i]);
 	}
 	return 0;
+}
+
+/* Stable. A file that holds no packet keeps its place behind the one before it. */
+static void order_turns(struct file_source *f)
+{
+	for (size_t i = 0; i < f->turn_count; i++) {
+		struct file_turn turn = f->turn[i];
+		size_t at = i;
+
+		turn.first_ns = file_input__first_ns(turn.path);
+		if (!turn.first_ns && i)
+			turn.first_ns = f->turn[i - 1].first_ns;
+		for (; at && f->turn[at - 1].first_ns > turn.first_ns; at--)
+			f->turn[at] = f->turn[at - 1];
+		f->turn[at] = turn;
+	}
 }
 
 uint64_t tl_source_file__plain_bytes(const char *path)
@@ -425,101 +360,78 @@ uint64_t tl_source_file__plain_bytes(const char *path)
 	return (uint64_t)st.st_size;
 }
 
-/* A later file, which is opened when its turn comes: is it there, and a capture? Pipes are left. */
-static int check_file(struct file_source *f)
-{
-	const char *path = f->paths[f->path];
-	struct stat st;
-	uint8_t magic[4];
-	ssize_t n;
-	int fd;
-
-	if (strcmp(path, "-") == 0 || (!stat(path, &st) && !S_ISREG(st.st_mode)))
-		return 0;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		int err = -errno;
-
-		errno_words(f, err);
-		return err;
-	}
-	n = read(fd, magic, sizeof(magic));
-	close(fd);
-	if (n == sizeof(magic) && (file_pcap__is_magic(magic) || file_pcapng__is_magic(magic) ||
-				   file_unpack__detect(magic, sizeof(magic)) != FILE_PLAIN))
-		return 0;
-	return not_a_capture(f, magic, n < 0 ? 0 : (size_t)n);
-}
-
+/* Those that are opened when their turn comes. */
 static int check_later_files(struct file_source *f)
 {
 	int err = 0;
 
-	for (f->path = 1; f->path < f->path_count && !err; f->path++)
-		err = check_file(f);
-	if (err)
-		f->path--;
-	else
-		f->path = 0;
+	for (size_t i = 1; i < f->turn_count && !err; i++)
+		err = file_input__check(&f->lane[0].input, f->turn[i].path);
 	return err;
 }
 
 /* The first file's header, for which a pipe is waited for; and, without waiting, its interfaces. */
 static int open_first(struct file_source *f)
 {
+	struct file_input *input = &f->lane[0].input;
 	struct tl_packet none;
-	int err = open_file(f);
+	int err = open_lane(f);
 
-	while (!err && !f->next) {
-		struct pollfd ready = { .fd = f->reader.fd, .events = POLLIN };
+	while (!err && !input->next) {
+		struct pollfd ready = { .fd = input->reader.fd, .events = POLLIN };
 
-		err = begin(f);
+		err = file_input__begin(input);
 		if (err == -EAGAIN)
 			err = poll(&ready, 1, -1) < 0 ? -errno : 0;
 	}
 	if (err == -EINTR)
-		errno_words(f, err);
+		snprintf(input->words, sizeof(input->words), "%s", strerror(EINTR));
 	if (err)
 		return err;
-	f->before_packets = true;
-	(void)f->next(f, &none);
-	f->before_packets = false;
+	input->before_packets = true;
+	(void)input->next(input, &none);
+	input->before_packets = false;
 	return 0;
+}
+
+/* On an error `f->lane[0].input` has its words. */
+static int prepare(struct file_source *f, const struct tl_source_file_opts *opts)
+{
+	int err;
+
+	f->base.ops = &file_ops;
+	f->set.filter = opts->filter;
+	f->set.snaplen = opts->snaplen;
+	if (!opts->path_count) {
+		file_input__broken(&f->lane[0].input, "no file to read");
+		return -ENOENT;
+	}
+	err = copy_paths(f, opts);
+	if (!err)
+		err = check_later_files(f);
+	if (!err && f->in_time_order)
+		order_turns(f);
+	return err ? err : open_first(f);
 }
 
 int tl_source_file__create(const struct tl_source_file_opts *opts, struct tl_error *ret_error,
 			   struct tl_source **ret_source)
 {
 	struct file_source *f = aligned_alloc(TL_CACHE_LINE, sizeof(*f));
-	int err = -ENOMEM;
+	int err;
 
-	if (f) {
-		*f = (struct file_source){
-			.base = { .ops = &file_ops },
-			.filter = opts->filter,
-			.snaplen = opts->snaplen,
-		};
-		errno_words(f, -ENOMEM);
-		err = copy_paths(f, opts);
-	}
-	if (!err && !opts->path_count) {
-		file_source__broken(f, "no file to read");
-		err = -ENOENT;
-	}
-	if (!err)
-		err = check_later_files(f);
-	if (!err)
-		err = open_first(f);
+	snprintf(ret_error->what, sizeof(ret_error->what), "%s", strerror(ENOMEM));
+	if (!f)
+		return -ENOMEM;
+	memset(f, 0, sizeof(*f));
+	err = prepare(f, opts);
 	if (!err) {
 		*ret_source = &f->base;
 		return 0;
 	}
-	if (f)
-		set_error(f, ret_error, err == -ENOMEM ? strerror(ENOMEM) : f->words);
-	else
-		snprintf(ret_error->what, sizeof(ret_error->what), "%s", strerror(ENOMEM));
-	if (f)
-		file_destroy(&f->base);
+	if (err != -ENOMEM)
+		set_error(f, &f->lane[0].input, ret_error);
+	file_destroy(&f->base);
 	return err;
 }
 
@@ -528,8 +440,8 @@ const struct tl_interface *tl_source_file__interfaces(const struct tl_source *so
 {
 	const struct file_source *f = file_of(source);
 
-	*ret_count = tl_load_acquire(&f->table_count);
-	return f->table;
+	*ret_count = tl_load_acquire(&f->set.table_count);
+	return f->set.table;
 }
 
 const char *tl_source_file__error(const struct tl_source *source)

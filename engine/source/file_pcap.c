@@ -10,7 +10,7 @@
  */
 #include <errno.h>
 
-#include "file.h"
+#include "file_input.h"
 
 #define HEADER_BYTES 24
 
@@ -37,7 +37,7 @@ bool file_pcap__is_magic(const uint8_t magic[4])
 	return is_known(magic_of(magic)) || is_known(__builtin_bswap32(magic_of(magic)));
 }
 
-static int pcap_next(struct file_source *f, struct tl_packet *packet)
+static int pcap_next(struct file_input *f, struct tl_packet *packet)
 {
 	const uint8_t *p;
 	uint32_t caplen, wirelen;
@@ -45,7 +45,7 @@ static int pcap_next(struct file_source *f, struct tl_packet *packet)
 
 	if (err)
 		return err == -ENODATA && (f->reader.at != f->reader.end || *f->reader.trouble)
-			       ? file_source__cut(f, "a packet's header")
+			       ? file_input__cut(f, "a packet's header")
 			       : err;
 	if (f->before_packets)
 		return -EALREADY;
@@ -59,14 +59,14 @@ static int pcap_next(struct file_source *f, struct tl_packet *packet)
 		wirelen = other;
 	}
 	if (caplen > FILE_PACKET_MAX)
-		return file_source__broken(f,
-					   "damaged at byte %llu: it says that a packet of %u "
-					   "bytes follows, and no packet is larger than %u",
-					   (unsigned long long)f->reader.offset, caplen,
-					   FILE_PACKET_MAX);
+		return file_input__broken(f,
+					  "damaged at byte %llu: it says that a packet of %u "
+					  "bytes follows, and no packet is larger than %u",
+					  (unsigned long long)f->reader.offset, caplen,
+					  FILE_PACKET_MAX);
 	err = file_reader__need(&f->reader, f->record_bytes + caplen);
 	if (err)
-		return err == -ENODATA ? file_source__cut(f, "a packet") : err;
+		return err == -ENODATA ? file_input__cut(f, "a packet") : err;
 	p = f->reader.at;
 	packet->data = p + f->record_bytes;
 	packet->ts_ns = file_load32(f, p) * 1000000000ull +
@@ -77,7 +77,7 @@ static int pcap_next(struct file_source *f, struct tl_packet *packet)
 	packet->lost_before = 0;
 	packet->comment = NULL;
 	file_reader__consume(&f->reader, f->record_bytes + caplen);
-	return file_source__emit(f, f->locals, packet);
+	return file_input__emit(f, f->locals, packet);
 }
 
 /* DLT_RAW has other numbers in the memory of some systems, and in files that leaked from there. */
@@ -88,7 +88,7 @@ static uint16_t linktype_of(uint32_t field)
 	return linktype == 12 || linktype == 14 ? TL_LINKTYPE_RAW : linktype;
 }
 
-int file_pcap__begin(struct file_source *f)
+int file_pcap__begin(struct file_input *f)
 {
 	struct tl_interface interface = { 0 };
 	const uint8_t *p;
@@ -96,22 +96,22 @@ int file_pcap__begin(struct file_source *f)
 	int err = file_reader__need(&f->reader, HEADER_BYTES);
 
 	if (err)
-		return err == -ENODATA ? file_source__cut(f, "the pcap header") : err;
+		return err == -ENODATA ? file_input__cut(f, "the pcap header") : err;
 	p = f->reader.at;
 	f->swapped = false;
 	magic = file_load32(f, p);
 	f->swapped = !is_known(magic);
 	magic = file_load32(f, p);
 	if (file_load16(f, p + 4) != 2)
-		return file_source__broken(f, "pcap version %u.%u is unknown; 2.4 is the usual one",
-					   file_load16(f, p + 4), file_load16(f, p + 6));
+		return file_input__broken(f, "pcap version %u.%u is unknown; 2.4 is the usual one",
+					  file_load16(f, p + 4), file_load16(f, p + 6));
 	f->pcap_swapped_lengths = file_load16(f, p + 6) <= 3;
 	f->pcap_ns = magic == MAGIC_NS;
 	f->record_bytes = magic == MAGIC_KUZNETZOV ? 24 : 16;
 	interface.snaplen = file_load32(f, p + 16);
 	interface.linktype = linktype_of(file_load32(f, p + 20));
 	interface.tsresol = f->pcap_ns ? 9 : 6;
-	err = file_source__add_interface(f, &interface, 0);
+	err = file_input__add_interface(f, &interface, 0);
 	if (err)
 		return err;
 	file_reader__consume(&f->reader, HEADER_BYTES);

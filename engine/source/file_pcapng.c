@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "file.h"
+#include "file_input.h"
 
 #define MAGIC_NATIVE  0x1a2b3c4du
 #define MAGIC_SWAPPED 0x4d3c2b1au
@@ -58,7 +58,7 @@ struct option {
 };
 
 /* False at the end, or when what is there is no option (the rest is then ignored). */
-static bool next_option(const struct file_source *f, struct tl_cursor *c, struct option *ret_option)
+static bool next_option(const struct file_input *f, struct tl_cursor *c, struct option *ret_option)
 {
 	const uint8_t *p = tl_cursor__take(c, 4);
 
@@ -70,7 +70,7 @@ static bool next_option(const struct file_source *f, struct tl_cursor *c, struct
 	return ret_option->value && ret_option->code != OPTION_END;
 }
 
-static uint64_t load64(const struct file_source *f, const uint8_t *p)
+static uint64_t load64(const struct file_input *f, const uint8_t *p)
 {
 	uint64_t v;
 
@@ -116,20 +116,20 @@ static uint64_t to_ns(const struct file_local *local, uint64_t units)
 
 /* --- blocks without packets ------------------------------------------------------------------ */
 
-static int section(struct file_source *f, const uint8_t *p)
+static int section(struct file_input *f, const uint8_t *p)
 {
 	uint32_t magic;
 
 	memcpy(&magic, p + 8, sizeof(magic));
 	if (magic != MAGIC_NATIVE && magic != MAGIC_SWAPPED)
-		return file_source__broken(
+		return file_input__broken(
 			f, "damaged at byte %llu: a section begins with an unknown byte order",
 			(unsigned long long)f->reader.offset);
 	f->swapped = magic == MAGIC_SWAPPED;
 	if (file_load16(f, p + 12) != 1)
-		return file_source__broken(f,
-					   "pcapng version %u.%u is unknown; 1.0 is the usual one",
-					   file_load16(f, p + 12), file_load16(f, p + 14));
+		return file_input__broken(f,
+					  "pcapng version %u.%u is unknown; 1.0 is the usual one",
+					  file_load16(f, p + 12), file_load16(f, p + 14));
 	f->local_count = 0;
 	return 0;
 }
@@ -142,7 +142,7 @@ static void copy_text(char *to, size_t room, const struct option *option)
 	to[bytes] = '\0';
 }
 
-static void interface_option(const struct file_source *f, const struct option *o,
+static void interface_option(const struct file_input *f, const struct option *o,
 			     struct tl_interface *interface, int64_t *offset_s)
 {
 	switch (o->code) {
@@ -181,7 +181,7 @@ static void interface_option(const struct file_source *f, const struct option *o
 	}
 }
 
-static int interface_block(struct file_source *f, const uint8_t *p, uint32_t bytes)
+static int interface_block(struct file_input *f, const uint8_t *p, uint32_t bytes)
 {
 	struct tl_cursor c = tl_cursor__init(p, bytes - 4);
 	struct tl_interface interface = { .tsresol = 6 };
@@ -190,14 +190,14 @@ static int interface_block(struct file_source *f, const uint8_t *p, uint32_t byt
 
 	tl_cursor__skip(&c, 16);
 	if (c.failed)
-		return file_source__broken(
+		return file_input__broken(
 			f, "damaged at byte %llu: an interface description of only %u bytes",
 			(unsigned long long)f->reader.offset, bytes);
 	interface.linktype = file_load16(f, p + 8);
 	interface.snaplen = file_load32(f, p + 12);
 	while (next_option(f, &c, &option))
 		interface_option(f, &option, &interface, &offset_s);
-	return file_source__add_interface(f, &interface, offset_s);
+	return file_input__add_interface(f, &interface, offset_s);
 }
 
 /* --- packets --------------------------------------------------------------------------------- */
@@ -206,7 +206,7 @@ static int interface_block(struct file_source *f, const uint8_t *p, uint32_t byt
  * A comment is not terminated in the file, but a zero nearly always follows it: padding, or the
  * code of the last option. Only else is it copied.
  */
-static int borrow_comment(struct file_source *f, const struct option *o, struct tl_packet *packet)
+static int borrow_comment(struct file_input *f, const struct option *o, struct tl_packet *packet)
 {
 	char *copy;
 
@@ -216,17 +216,14 @@ static int borrow_comment(struct file_source *f, const struct option *o, struct 
 		packet->comment = (const char *)o->value;
 		return 0;
 	}
-	if (file_memory__full(&f->memory))
+	if (file_memory__full(&f->set->memory))
 		return -ENOBUFS;
-	copy = malloc(o->bytes + 1u);
+	free(f->comment); /* of a packet that could not be finished, or was filtered */
+	f->comment = copy = malloc(o->bytes + 1u);
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, o->value, o->bytes);
 	copy[o->bytes] = '\0';
-	if (file_memory__lend(&f->memory, copy, 0, 1)) {
-		free(copy);
-		return -ENOMEM;
-	}
 	packet->comment = copy;
 	return 0;
 }
@@ -240,7 +237,7 @@ static void note_loss(struct tl_packet *packet, uint64_t count)
 }
 
 /* Options of an Enhanced and of an obsolete Packet Block; `c` ends before the closing length. */
-static int packet_options(struct file_source *f, struct tl_cursor *c, struct tl_packet *packet)
+static int packet_options(struct file_input *f, struct tl_cursor *c, struct tl_packet *packet)
 {
 	struct option o;
 	int err = 0;
@@ -257,21 +254,21 @@ static int packet_options(struct file_source *f, struct tl_cursor *c, struct tl_
 	return err;
 }
 
-static int no_interface(struct file_source *f, uint32_t id)
+static int no_interface(struct file_input *f, uint32_t id)
 {
-	return file_source__broken(
+	return file_input__broken(
 		f, "damaged at byte %llu: a packet of interface %u, but the file has described %u",
 		(unsigned long long)f->reader.offset, id, f->local_count);
 }
 
-static int wrong_length(struct file_source *f, uint32_t caplen, uint32_t block_bytes)
+static int wrong_length(struct file_input *f, uint32_t caplen, uint32_t block_bytes)
 {
-	return file_source__broken(f, "damaged at byte %llu: a packet of %u bytes in a block of %u",
-				   (unsigned long long)f->reader.offset, caplen, block_bytes);
+	return file_input__broken(f, "damaged at byte %llu: a packet of %u bytes in a block of %u",
+				  (unsigned long long)f->reader.offset, caplen, block_bytes);
 }
 
 /* Both kinds with a time have it, and the lengths, at the same place. */
-static int timed_packet(struct file_source *f, const uint8_t *p, uint32_t bytes,
+static int timed_packet(struct file_input *f, const uint8_t *p, uint32_t bytes,
 			struct tl_packet *packet)
 {
 	bool obsolete = file_load32(f, p) == BLOCK_PACKET;
@@ -301,11 +298,11 @@ static int timed_packet(struct file_source *f, const uint8_t *p, uint32_t bytes,
 	if (err)
 		return err;
 	file_reader__consume(&f->reader, bytes);
-	return file_source__emit(f, local, packet);
+	return file_input__emit(f, local, packet);
 }
 
 /* It has neither time nor captured length; the time is that of the packet before it. */
-static int simple_packet(struct file_source *f, const uint8_t *p, uint32_t bytes,
+static int simple_packet(struct file_input *f, const uint8_t *p, uint32_t bytes,
 			 struct tl_packet *packet)
 {
 	const struct file_local *local = f->locals;
@@ -324,7 +321,7 @@ static int simple_packet(struct file_source *f, const uint8_t *p, uint32_t bytes
 		packet->caplen = room;
 	packet->ts_ns = f->ts_ns;
 	file_reader__consume(&f->reader, bytes);
-	return file_source__emit(f, local, packet);
+	return file_input__emit(f, local, packet);
 }
 
 /* --- the walk -------------------------------------------------------------------------------- */
@@ -341,37 +338,37 @@ static bool counts_as_frame(uint32_t type)
 	       type == BLOCK_SYSDIG_EVENT2_LARGE;
 }
 
-static int bad_length(struct file_source *f, uint32_t type, uint32_t bytes)
+static int bad_length(struct file_input *f, uint32_t type, uint32_t bytes)
 {
 	unsigned long long at = f->reader.offset;
 
 	if (!type && !bytes)
-		return file_source__broken(f,
-					   "not closed: zeros from byte %llu on; all %llu packets "
-					   "before them were read; `tapline repair` makes it whole",
-					   at, (unsigned long long)f->packets);
-	return file_source__broken(f,
-				   "damaged at byte %llu: a block (type %u) of %u bytes; all %llu "
-				   "packets before it were read; `tapline repair` keeps those",
-				   at, type, bytes, (unsigned long long)f->packets);
+		return file_input__broken(f,
+					  "not closed: zeros from byte %llu on; all %llu packets "
+					  "before them were read; `tapline repair` makes it whole",
+					  at, (unsigned long long)f->packets);
+	return file_input__broken(f,
+				  "damaged at byte %llu: a block (type %u) of %u bytes; all %llu "
+				  "packets before it were read; `tapline repair` keeps those",
+				  at, type, bytes, (unsigned long long)f->packets);
 }
 
 /* Type and length of the block at the cursor; the byte order changes with a section. */
-static int block_header(struct file_source *f, uint32_t *ret_type, uint32_t *ret_bytes)
+static int block_header(struct file_input *f, uint32_t *ret_type, uint32_t *ret_bytes)
 {
 	int err = file_reader__need(&f->reader, 12);
 	uint32_t type, bytes;
 
 	if (err == -ENODATA &&
 	    (f->reader.at != f->reader.end || f->reader.skip_left || *f->reader.trouble))
-		return file_source__cut(f, "a block");
+		return file_input__cut(f, "a block");
 	if (err)
 		return err;
 	type = file_load32(f, f->reader.at);
 	if (type == BLOCK_SECTION) {
 		err = file_reader__need(&f->reader, 28);
 		if (err)
-			return err == -ENODATA ? file_source__cut(f, "a section header") : err;
+			return err == -ENODATA ? file_input__cut(f, "a section header") : err;
 		err = section(f, f->reader.at);
 		if (err)
 			return err;
@@ -385,7 +382,7 @@ static int block_header(struct file_source *f, uint32_t *ret_type, uint32_t *ret
 }
 
 /* All of a block in the window, its two lengths agreeing. */
-static int whole_block(struct file_source *f, uint32_t type, uint32_t bytes)
+static int whole_block(struct file_input *f, uint32_t type, uint32_t bytes)
 {
 	int err;
 
@@ -393,9 +390,9 @@ static int whole_block(struct file_source *f, uint32_t type, uint32_t bytes)
 		return bad_length(f, type, bytes);
 	err = file_reader__need(&f->reader, bytes);
 	if (err)
-		return err == -ENODATA ? file_source__cut(f, "a block") : err;
+		return err == -ENODATA ? file_input__cut(f, "a block") : err;
 	if (file_load32(f, f->reader.at + bytes - 4) != bytes)
-		return file_source__broken(
+		return file_input__broken(
 			f,
 			"damaged at byte %llu: a block says %u bytes at its start, %u at its end",
 			(unsigned long long)f->reader.offset, bytes,
@@ -413,30 +410,31 @@ static void note_drops(uint64_t *of_interface, uint64_t *sum, uint64_t drops)
 	*of_interface = drops;
 }
 
-static void statistics_option(struct file_source *f, uint32_t id, const struct option *option)
+static void statistics_option(struct file_input *f, uint32_t id, const struct option *option)
 {
-	struct tl_drops *recorded = &f->recorded[f->locals[id].index];
+	struct tl_drops *recorded = &f->set->recorded[f->locals[id].index];
 	uint64_t end_ns;
 
 	if (option->bytes != 8)
 		return;
 	if (option->code == OPTION_ISB_IFDROP)
-		note_drops(&recorded->nic, &f->stats.recorded.nic, load64(f, option->value));
+		note_drops(&recorded->nic, &f->set->stats.recorded.nic, load64(f, option->value));
 	if (option->code == OPTION_ISB_OSDROP)
-		note_drops(&recorded->kernel, &f->stats.recorded.kernel, load64(f, option->value));
+		note_drops(&recorded->kernel, &f->set->stats.recorded.kernel,
+			   load64(f, option->value));
 	if (option->code != OPTION_ISB_ENDTIME)
 		return;
 	end_ns = to_ns(&f->locals[id], (uint64_t)file_load32(f, option->value) << 32 |
 					       file_load32(f, option->value + 4));
-	if (end_ns > tl_load_relaxed(&f->stats.end_ns))
-		tl_store_relaxed(&f->stats.end_ns, end_ns);
+	if (end_ns > tl_load_relaxed(&f->set->stats.end_ns))
+		tl_store_relaxed(&f->set->stats.end_ns, end_ns);
 }
 
 /*
  * An Interface Statistics Block: isb_endtime says until when nothing more came, isb_ifdrop and
  * isb_osdrop how much is not here.
  */
-static void statistics_block(struct file_source *f, const uint8_t *p, uint32_t bytes)
+static void statistics_block(struct file_input *f, const uint8_t *p, uint32_t bytes)
 {
 	struct tl_cursor c = tl_cursor__init(p, bytes - 4);
 	struct option option;
@@ -449,7 +447,7 @@ static void statistics_block(struct file_source *f, const uint8_t *p, uint32_t b
 		statistics_option(f, id, &option);
 }
 
-static int packet_block(struct file_source *f, uint32_t type, uint32_t bytes,
+static int packet_block(struct file_input *f, uint32_t type, uint32_t bytes,
 			struct tl_packet *packet)
 {
 	if (f->before_packets)
@@ -462,7 +460,7 @@ static int packet_block(struct file_source *f, uint32_t type, uint32_t bytes,
 	return timed_packet(f, f->reader.at, bytes, packet);
 }
 
-static int pcapng_next(struct file_source *f, struct tl_packet *packet)
+static int pcapng_next(struct file_input *f, struct tl_packet *packet)
 {
 	for (;;) {
 		uint32_t type = 0, bytes = 0;
@@ -493,7 +491,7 @@ bool file_pcapng__is_magic(const uint8_t magic[4])
 	return memcmp(magic, section_type, 4) == 0;
 }
 
-int file_pcapng__begin(struct file_source *f)
+int file_pcapng__begin(struct file_input *f)
 {
 	uint32_t type, bytes;
 

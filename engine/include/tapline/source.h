@@ -89,7 +89,8 @@ struct tl_error {
 };
 
 struct tl_source_file_opts {
-	const char *const *paths; /* "-" is standard input; read one after the other */
+	/* "-" is standard input. Read in order of time; where one is a pipe, as they are given. */
+	const char *const *paths;
 	size_t path_count;
 	const struct tl_filter *filter; /* borrowed for the source's life; NULL: keep all */
 	uint32_t snaplen;		/* packets are cut to this; 0: as they are */
