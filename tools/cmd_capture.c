@@ -48,6 +48,6 @@ int cmd_capture(int argc, char **argv)
 		session.findings = options.write && !strcmp(options.write, "-") ? stderr : stdout;
 		status = session__run(&session);
 	}
-	free(options.filter);
+	run_options__free(&options);
 	return status;
 }

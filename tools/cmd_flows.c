@@ -268,6 +268,6 @@ int cmd_flows(int argc, char **argv)
 				  "--active-timeout needs active records: --records end,active");
 	else if (!session__answers(&options.run, &status))
 		status = run(&options);
-	free(options.run.filter);
+	run_options__free(&options.run);
 	return status;
 }

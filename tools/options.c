@@ -127,6 +127,27 @@ static int store_number(const struct option_spec *spec, void *field, const char 
 	}
 }
 
+int string_list__add(struct string_list *list, const char *text)
+{
+	if (list->count == list->room) {
+		uint32_t room = list->room ? list->room * 2 : 8;
+		const char **at = realloc(list->at, room * sizeof(*at));
+
+		if (!at)
+			return -ENOMEM;
+		list->at = at;
+		list->room = room;
+	}
+	list->at[list->count++] = text;
+	return 0;
+}
+
+void string_list__free(struct string_list *list)
+{
+	free(list->at);
+	*list = (struct string_list){ 0 };
+}
+
 static int store(const struct option_spec *spec, void *options, const char *text,
 		 struct tl_error *ret_error)
 {
@@ -145,11 +166,7 @@ static int store(const struct option_spec *spec, void *options, const char *text
 		*(const char **)field = text;
 		return 0;
 	case OPTION_LIST:
-		if (list->count == STRING_LIST_MAX)
-			return fail(ret_error, "%s: given more than 64 times", name_of(spec, name),
-				    "");
-		list->at[list->count++] = text;
-		return 0;
+		return string_list__add(list, text);
 	case OPTION_CALL:
 		return spec->parse(options, text, ret_error);
 	default:

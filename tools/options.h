@@ -12,11 +12,9 @@
 
 #include "tapline/source.h"
 
-#define STRING_LIST_MAX 64
-
 struct string_list {
-	const char *at[STRING_LIST_MAX];
-	uint32_t count;
+	const char **at; /* the texts are borrowed */
+	uint32_t count, room;
 };
 
 enum option_type {
@@ -69,6 +67,10 @@ int options__parse(const struct option_table *table, struct command_line *line, 
 void options__print_help(const struct option_table *table, FILE *out);
 
 /* "10M" and the like; -EINVAL when it is not one. */
+/* 0 or -ENOMEM. */
+int string_list__add(struct string_list *list, const char *text);
+void string_list__free(struct string_list *list);
+
 int options__parse_size(const char *text, uint64_t *ret_bytes);
 int options__parse_time(const char *text, uint64_t *ret_ns);
 int options__parse_u64(const char *text, uint64_t *ret_value);

@@ -250,9 +250,9 @@ static int join_operands(struct run_options *o, const struct command_line *line)
 	int at = line->operand;
 	size_t bytes = 1;
 
-	while (at < line->argc && o->files.count && o->files.count < STRING_LIST_MAX &&
-	       is_file(argv[at]))
-		o->files.at[o->files.count++] = argv[at++];
+	while (at < line->argc && o->files.count && is_file(argv[at]))
+		if (string_list__add(&o->files, argv[at++]))
+			return -ENOMEM;
 	for (int i = at; i < line->argc; i++)
 		bytes += strlen(argv[i]) + 1;
 	o->filter = calloc(1, bytes);
@@ -318,6 +318,13 @@ int run_options__finish(struct run_options *o, const struct command_line *line,
 	if (!err && o->packets && (!o->stop.packets || o->packets < o->stop.packets))
 		o->stop.packets = o->packets;
 	return err ? err : check(o, ret_error);
+}
+
+void run_options__free(struct run_options *options)
+{
+	free(options->filter);
+	string_list__free(&options->files);
+	string_list__free(&options->interfaces);
 }
 
 static void name_files(const struct run_options *o, struct tl_recorder_opts *rec)

@@ -71,6 +71,9 @@ extern const struct option_group run_options__analysis;	 /* --json, --fail-on…
 int run_options__finish(struct run_options *options, const struct command_line *line,
 			struct tl_error *ret_error);
 
+/* Also after a call that failed. */
+void run_options__free(struct run_options *options);
+
 /* Both results borrow from `options`; `ret_recorder` is used when -w was given. */
 void run_options__to_engine(const struct run_options *options, struct tl_engine_opts *ret_engine,
 			    struct tl_recorder_opts *ret_recorder);

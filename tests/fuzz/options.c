@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (!options__parse(&table, &line, &options, &error) &&
 	    !run_options__finish(&options, &line, &error))
 		run_options__to_engine(&options, &engine, &recorder);
-	free(options.filter);
+	run_options__free(&options);
 	free(text);
 	return 0;
 }

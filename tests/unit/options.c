@@ -48,7 +48,7 @@ Test(options, tcpdump_habits)
 	cr_expect_eq(o.snaplen, 0u);
 	cr_expect_eq(o.stop.packets, 100u);
 	cr_expect_str_eq(o.filter, "tcp port 80");
-	free(o.filter);
+	run_options__free(&o);
 }
 
 Test(options, options_may_follow_the_filter)
@@ -60,7 +60,7 @@ Test(options, options_may_follow_the_filter)
 	cr_expect(o.json);
 	cr_expect_eq(o.interfaces.count, 2u);
 	cr_expect_str_eq(o.filter, "icmp");
-	free(o.filter);
+	run_options__free(&o);
 }
 
 Test(options, rotation_units)
@@ -75,7 +75,7 @@ Test(options, rotation_units)
 	cr_expect_eq(recorder.rotate.bytes, 10000000u, "tcpdump's -C counts millions");
 	cr_expect_eq(recorder.rotate.files, 3u);
 	cr_expect_eq(recorder.naming, TL_NAME_TCPDUMP);
-	free(o.filter);
+	run_options__free(&o);
 
 	cr_assert_eq(parse("-i a -w f -b filesize:500 -b files:4 -a duration:1.5", &o, &error), 0);
 	run_options__to_engine(&o, &engine, &recorder);
@@ -83,13 +83,13 @@ Test(options, rotation_units)
 	cr_expect_eq(recorder.rotate.files, 4u);
 	cr_expect_eq(recorder.stop.duration_ns, 1500000000u);
 	cr_expect_eq(recorder.naming, TL_NAME_DUMPCAP);
-	free(o.filter);
+	run_options__free(&o);
 
 	cr_assert_eq(parse("-i a -w f%s -G 60 -W 2", &o, &error), 0);
 	run_options__to_engine(&o, &engine, &recorder);
 	cr_expect_eq(recorder.rotate.duration_ns, 60000000000u);
 	cr_expect(recorder.stop_after_files, "-G with -W ends after N files");
-	free(o.filter);
+	run_options__free(&o);
 }
 
 Test(options, sizes_and_times)
@@ -137,6 +137,22 @@ Test(options, what_is_wrong_is_named)
 
 		cr_expect_eq(parse(cases[i].line, &o, &error), -EINVAL, "%s", cases[i].line);
 		cr_expect(strstr(error.what, cases[i].names), "%s: %s", cases[i].line, error.what);
-		free(o.filter);
+		run_options__free(&o);
 	}
+}
+
+/* A ring may have as many files as the command line holds. */
+Test(options, a_list_has_no_end)
+{
+	char names[1000][8];
+	struct string_list list = { 0 };
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		snprintf(names[i], sizeof(names[i]), "f%u", i);
+		cr_assert_eq(string_list__add(&list, names[i]), 0);
+	}
+	cr_assert_eq(list.count, 1000);
+	for (uint32_t i = 0; i < 1000; i++)
+		cr_expect_str_eq(list.at[i], names[i]);
+	string_list__free(&list);
 }
