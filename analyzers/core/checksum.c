@@ -20,15 +20,38 @@
 #define PROTO_ICMPV6 58
 
 #define IPV6_HEADER_BYTES 40
+#define AVX2_FROM_BYTES	  256 /* shorter ones are summed sooner than its registers are set up */
 
+#if defined(__x86_64__)
 /*
- * Eight words and their carries, where the processor chains additions with carry: an instruction a
- * word. Moves on past what it took.
+ * Words of 32 bits into sums of 64, eight of them at a time: nothing carries, so that no addition
+ * waits for another. Moves on past what it took.
  */
-static inline uint64_t sum_blocks(const uint8_t **bytes, size_t *count)
+__attribute__((target("avx2"))) static uint64_t sum_blocks_avx2(const uint8_t **bytes,
+								size_t *count)
+{
+	const __m256i low = _mm256_set1_epi64x(0xffffffff);
+	__m256i even = _mm256_setzero_si256(), odd = even;
+	uint64_t lane[4];
+
+	for (; *count >= 64; *count -= 64, *bytes += 64) {
+		__m256i a = _mm256_loadu_si256((const __m256i_u *)*bytes);
+		__m256i b = _mm256_loadu_si256((const __m256i_u *)(*bytes + 32));
+
+		even = _mm256_add_epi64(
+			even, _mm256_add_epi64(_mm256_and_si256(a, low), _mm256_and_si256(b, low)));
+		odd = _mm256_add_epi64(
+			odd, _mm256_add_epi64(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32)));
+	}
+	_mm256_storeu_si256((__m256i_u *)lane, _mm256_add_epi64(even, odd));
+	return lane[0] + lane[1] + lane[2] + lane[3];
+}
+
+/* Eight words and their carries: an instruction a word. Moves on past what it took. */
+static inline uint64_t sum_blocks_adc(const uint8_t **bytes, size_t *count)
 {
 	uint64_t sum = 0;
-#if defined(__x86_64__)
+
 	for (; *count >= 64; *count -= 64, *bytes += 64) {
 		unsigned long long word, s = sum;
 		unsigned char carry = 0;
@@ -42,11 +65,22 @@ static inline uint64_t sum_blocks(const uint8_t **bytes, size_t *count)
 		carry = _addcarry_u64(carry, s, 0, &s);
 		sum = s + carry;
 	}
+	return sum;
+}
+#endif
+
+/* Blocks of 64 bytes, as fast as this processor can; what is left is for the caller. */
+static inline uint64_t sum_blocks(const uint8_t **bytes, size_t *count)
+{
+#if defined(__x86_64__)
+	if (*count >= AVX2_FROM_BYTES && __builtin_cpu_supports("avx2"))
+		return sum_blocks_avx2(bytes, count);
+	return sum_blocks_adc(bytes, count);
 #else
 	(void)bytes;
 	(void)count;
+	return 0;
 #endif
-	return sum;
 }
 
 uint16_t tl_checksum__fold(const uint8_t *bytes, size_t count, uint64_t sum)
