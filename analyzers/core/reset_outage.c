@@ -20,6 +20,12 @@
 #define ALIVE_NS   (100 * TL_NS_PER_MS)
 #define SILENT_NS  TL_NS_PER_SEC /* least that no SYN is answered, where none is refused */
 
+/* When the service accepted a connection again, as this interval knows; else a time before. */
+static uint64_t back_at(const struct reset_outage *o, const struct reset_service *s)
+{
+	return s->accept_ns > o->down_ns ? s->accept_ns : s->accept_last_ns;
+}
+
 static void add_ends(struct reset_history *h, const struct reset_service *s)
 {
 	struct reset_outage *o = h->is_out ? &h->outage[(h->outages - 1) % RESET_OUTAGES] : NULL;
@@ -34,6 +40,9 @@ static void add_ends(struct reset_history *h, const struct reset_service *s)
 		.rsts = s->rsts,
 	};
 	if (!o)
+		return;
+	/* What ends after it is back was not cut by it, though one interval tells of both. */
+	if (back_at(o, s) > o->down_ns && s->end_first_ns >= back_at(o, s))
 		return;
 	/* A connection that was idle learns of it when it is used. */
 	o->flows += s->ends;
@@ -114,7 +123,7 @@ static void add_accepts(struct reset_history *h, const struct reset_service *s)
 {
 	struct reset_outage *o =
 		h->is_out ? &h->outage[(h->outages - 1) % RESET_OUTAGES] : &h->pending;
-	uint64_t at = s->accept_ns > o->down_ns ? s->accept_ns : s->accept_last_ns;
+	uint64_t at = back_at(o, s);
 
 	if (s->accept_last_ns > h->accept_ns)
 		h->accept_ns = s->accept_last_ns;

@@ -65,6 +65,23 @@ Test(outage, what_it_leads_to_is_information)
 	bed__free(b);
 }
 
+/* Wherever an interval ends: the end may be told together with the return. */
+Test(outage, a_connection_that_ends_after_it_is_back_was_not_cut)
+{
+	for (uint64_t shift = 0; shift < 1000; shift += 100) {
+		struct talk after;
+
+		b = bed__start(false);
+		crash(5, false);
+		after = talk__open(b, pair_of(SESSIONS + 7), 5200 + shift);
+		talk__fin(&after, TALK_SERVER, 5205 + shift);
+		bed__end(b);
+		cr_expect_eq(bed__only(b, "service.crash")->count, SESSIONS, "%d ms later",
+			     (int)shift);
+		bed__free(b);
+	}
+}
+
 Test(outage, nobody_is_alarmed_of_its_consequences_live)
 {
 	b = bed__start(true);
