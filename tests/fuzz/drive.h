@@ -59,6 +59,9 @@ struct drive {
 	/* CPU time of the slowest: pass over packets, end of flows at a tick, worker's and judge's
 	 * tick. */
 	uint64_t pass_ns, expire_ns, tick_ns, judge_ns;
+	/* By the wall clock: the slowest pass and end of flows, and how much of each the judge
+	 * took, who is a thread of its own in the engine; `observe_ns` is his time so far. */
+	uint64_t observe_ns, pass_wall_ns, pass_observe_ns, expire_wall_ns, expire_observe_ns;
 	struct tl_run_totals totals;
 
 	struct tl_packet packet[DRIVE_BATCH];
@@ -95,14 +98,24 @@ static inline uint64_t drive__cpu_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* The time since *at, which becomes now, may be the longest. */
-static inline void drive__clock(uint64_t *at, uint64_t *longest_ns)
+static inline uint64_t drive__wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* The time since *at, which becomes now, may be the longest: true, then. */
+static inline bool drive__clock(uint64_t *at, uint64_t *longest_ns)
 {
 	uint64_t now = drive__cpu_ns();
+	bool is_longest = now - *at > *longest_ns;
 
-	if (now - *at > *longest_ns)
+	if (is_longest)
 		*longest_ns = now - *at;
 	*at = now;
+	return is_longest;
 }
 
 /* --- what comes out -------------------------------------------------------------------------- */
@@ -230,13 +243,16 @@ static inline void drive__check_flows(char *text)
 static inline bool drive__emit(void *ctx, const struct tl_observation *observation)
 {
 	struct drive *d = ctx;
+	uint64_t at;
 
 	drive__check(observation->data_bytes <= TL_OBSERVATION_BYTES);
 	if (d->opts.lose_every && ++d->observations % d->opts.lose_every == 0) {
 		d->totals.observations_lost++;
 		return false;
 	}
+	at = drive__wall_ns();
 	tl_analysis.judge_observe(d->judge, observation);
+	d->observe_ns += drive__wall_ns() - at;
 	return true;
 }
 
@@ -313,14 +329,18 @@ static inline struct drive *drive__start(const struct drive_opts *opts)
 
 static inline void drive__tick(struct drive *d, uint64_t now_ns)
 {
-	uint64_t tick = now_ns - now_ns % TL_TICK_NS, at;
+	uint64_t tick = now_ns - now_ns % TL_TICK_NS, at, wall = drive__wall_ns();
+	uint64_t observed = d->observe_ns;
 
 	if (now_ns < d->next_tick_ns)
 		return;
 	at = drive__cpu_ns();
 	while (tl_flow_table__expire(d->table, tick, UINT32_MAX))
 		;
-	drive__clock(&at, &d->expire_ns);
+	if (drive__clock(&at, &d->expire_ns)) {
+		d->expire_wall_ns = drive__wall_ns() - wall;
+		d->expire_observe_ns = d->observe_ns - observed;
+	}
 	tl_analysis.worker_tick(d->worker, tick);
 	drive__clock(&at, &d->tick_ns);
 	tl_analysis.judge_tick(d->judge, tick, &d->totals);
@@ -353,7 +373,7 @@ static inline void drive__analyze(struct drive *d, uint32_t from, uint32_t n)
 
 static inline void drive__batch(struct drive *d)
 {
-	uint64_t at = drive__cpu_ns();
+	uint64_t at = drive__cpu_ns(), wall = drive__wall_ns();
 
 	for (uint32_t i = 0; i < d->n; i++) {
 		tl_decode(&d->packet[i], &d->layers[i]);
@@ -362,6 +382,7 @@ static inline void drive__batch(struct drive *d)
 		d->totals.source.captured++;
 	}
 	for (uint32_t from = 0; from < d->n;) {
+		uint64_t observed = d->observe_ns;
 		uint32_t n = 0;
 
 		if (!d->next_tick_ns)
@@ -370,11 +391,15 @@ static inline void drive__batch(struct drive *d)
 		while (from + n < d->n && d->packet[from + n].ts_ns < d->next_tick_ns)
 			n++;
 		drive__analyze(d, from, n);
-		drive__clock(&at, &d->pass_ns);
+		if (drive__clock(&at, &d->pass_ns)) {
+			d->pass_wall_ns = drive__wall_ns() - wall;
+			d->pass_observe_ns = d->observe_ns - observed;
+		}
 		from += n;
 		if (from < d->n) {
 			drive__tick(d, d->packet[from].ts_ns);
 			at = drive__cpu_ns();
+			wall = drive__wall_ns();
 		}
 	}
 }
