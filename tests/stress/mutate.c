@@ -475,9 +475,8 @@ static void report_passes(const struct mutate *m)
 	       "wall clock, %.3f ms of it the judge's)\n",
 	       (double)m->pass_ns / 1e6, DRIVE_BATCH, (double)m->pass_wall_ns / 1e6,
 	       (double)m->pass_observe_ns / 1e6);
-	printf("a tick, of CPU time: %.3f ms to end flows (%.3f ms by the wall clock, %.3f ms of "
-	       "it "
-	       "the judge's), %.3f ms of the worker, %.3f ms of the judge\n",
+	printf("a tick, of CPU time: %.3f ms to end flows (%.3f ms by the wall clock, of which the "
+	       "judge's %.3f ms), %.3f ms of the worker, %.3f ms of the judge\n",
 	       (double)m->expire_ns / 1e6, (double)m->expire_wall_ns / 1e6,
 	       (double)m->expire_observe_ns / 1e6, (double)m->tick_ns / 1e6,
 	       (double)m->judge_ns / 1e6);
