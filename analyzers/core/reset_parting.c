@@ -29,9 +29,32 @@ bool reset_parting__is_alert(const struct tl_packet *packet, const struct tl_lay
 	       tl_cursor__be16(&c) == bytes - TLS_HEADER_BYTES;
 }
 
+/* One comparison at most: this is asked of every small payload. */
+static bool begins_with_goodbye(const char *text, uint32_t bytes)
+{
+	const char *word;
+
+	switch (*text | 0x20) {
+	case 'q':
+		word = "quit";
+		break;
+	case 'e':
+		word = "exit";
+		break;
+	case 'b':
+		word = "bye";
+		break;
+	case 'l':
+		word = "logout";
+		break;
+	default:
+		return false;
+	}
+	return bytes >= strlen(word) && !strncasecmp(text, word, strlen(word));
+}
+
 bool reset_parting__is_goodbye(const struct tl_packet *packet, const struct tl_layers *layers)
 {
-	static const char *const word[] = { "quit", "exit", "bye", "logout" };
 	static const uint8_t mysql_quit[] = { 1, 0, 0, 0, 1 };
 	static const uint8_t postgresql_terminate[] = { 'X', 0, 0, 0, 4 };
 	uint32_t bytes = layers->payload_bytes;
@@ -44,11 +67,7 @@ bool reset_parting__is_goodbye(const struct tl_packet *packet, const struct tl_l
 		return true; /* cut short by a snap length: who knows */
 	if (bytes == 5 && (!memcmp(c.at, mysql_quit, 5) || !memcmp(c.at, postgresql_terminate, 5)))
 		return true;
-	for (unsigned i = 0; i < sizeof(word) / sizeof(word[0]); i++)
-		if (bytes >= strlen(word[i]) &&
-		    !strncasecmp((const char *)c.at, word[i], strlen(word[i])))
-			return true;
-	return false;
+	return bytes && begins_with_goodbye((const char *)c.at, bytes);
 }
 
 /* Frames one behind the other, the last of which is a close (RFC 6455, sections 5.2 and 5.5.1). */
@@ -87,9 +106,9 @@ bool reset_parting__is_farewell(const struct tl_packet *packet, const struct tl_
 	tl_cursor__limit(&c, bytes);
 	if (app == TL_APP_HTTP)
 		return ends_in_close_frame(c);
-	for (unsigned i = 0; i < sizeof(word) / sizeof(word[0]); i++)
-		if (bytes >= strlen(word[i]) && bytes <= FAREWELL_BYTES_MOST &&
-		    !memcmp(c.at, word[i], strlen(word[i])))
+	for (unsigned i = 0; bytes <= FAREWELL_BYTES_MOST && i < sizeof(word) / sizeof(word[0]);
+	     i++)
+		if (bytes >= strlen(word[i]) && !memcmp(c.at, word[i], strlen(word[i])))
 			return true;
 	return reset_parting__is_goodbye(packet, layers);
 }
