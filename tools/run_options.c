@@ -151,8 +151,9 @@ static int parse_stop(void *options, const char *text, struct tl_error *ret_erro
 					   .count = sizeof(rows) / sizeof(rows[0]) }
 
 static const struct option_spec source_specs[] = {
-	{ 'i', "interface", OPTION_LIST, "IF", "capture on this interface; may be repeated",
-	  AT(interfaces), NULL },
+	{ 'i', "interface", OPTION_LIST, "IF",
+	  "capture on this interface; may be repeated; any: all that are up", AT(interfaces),
+	  NULL },
 	{ 'r', "read", OPTION_LIST, "FILE",
 	  "read a pcap or pcapng file (- is standard input); several: in order of time", AT(files),
 	  NULL },

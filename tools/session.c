@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "interface_list.h"
 #include "tapline/export.h"
 #include "tapline/filter.h"
 #include "tapline/link.h"
@@ -20,6 +21,7 @@ struct session {
 	const struct session_opts *opts;
 	struct tl_engine *engine;
 	struct tl_finding_writer *writer;
+	struct interface_list interfaces;
 	struct tl_engine_opts engine_opts;
 	struct tl_recorder_opts recorder_opts;
 	uint64_t last_received;
@@ -191,13 +193,24 @@ static int create_writer(struct session *session)
 	return tl_finding_writer__create(&opts, &session->writer);
 }
 
+static int complain_of(int err, const struct tl_error *error)
+{
+	return complain(err == -EINVAL ? EXIT_BAD_CALL : EXIT_FAILED, "%s",
+			error->what[0] ? error->what : strerror(-err));
+}
+
 static int create_engine(struct session *session)
 {
 	struct tl_error error = { "" };
-	int err;
+	int err = interface_list__of(&session->opts->options->interfaces, &session->interfaces,
+				     &error);
 
+	if (err)
+		return complain_of(err, &error);
 	run_options__to_engine(session->opts->options, &session->engine_opts,
 			       &session->recorder_opts);
+	session->engine_opts.interfaces = session->interfaces.names.at;
+	session->engine_opts.interface_count = session->interfaces.names.count;
 	session->engine_opts.progress = on_progress;
 	session->engine_opts.progress_ctx = session;
 	session->engine_opts.warn = on_warning;
@@ -216,10 +229,7 @@ static int create_engine(struct session *session)
 		session->engine_opts.sink = tl_finding_writer__sink(session->writer);
 	}
 	err = tl_engine__create(&session->engine_opts, &error, &session->engine);
-	if (!err)
-		return EXIT_DONE;
-	return complain(err == -EINVAL ? EXIT_BAD_CALL : EXIT_FAILED, "%s",
-			error.what[0] ? error.what : strerror(-err));
+	return err ? complain_of(err, &error) : EXIT_DONE;
 }
 
 static void announce(const struct session *session)
@@ -308,5 +318,6 @@ int session__run(const struct session_opts *opts)
 	}
 	tl_engine__destroy(session.engine);
 	tl_finding_writer__destroy(session.writer);
+	interface_list__free(&session.interfaces);
 	return status;
 }

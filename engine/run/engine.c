@@ -180,6 +180,10 @@ static int check_call(const struct tl_engine_opts *o, struct tl_error *ret_error
 	else if (o->workers > TL_WORKERS_MAX)
 		snprintf(ret_error->what, sizeof(ret_error->what), "--workers %u: at most %d",
 			 o->workers, TL_WORKERS_MAX);
+	else if (o->interface_count > TL_INTERFACES_MAX)
+		snprintf(ret_error->what, sizeof(ret_error->what),
+			 "-i: %u interfaces: a run takes at most %d", o->interface_count,
+			 TL_INTERFACES_MAX);
 	else
 		return 0;
 	return -EINVAL;

@@ -111,6 +111,7 @@ static int open_interface(struct tl_engine *engine, uint32_t index, create_fn *c
 	struct tl_source_live_opts opts = {
 		.interface = engine->interfaces[index].name,
 		.interface_index = index,
+		.interface_count = o->interface_count,
 		.queue_count = engine->worker_count,
 		.snaplen = engine->interfaces[index].snaplen,
 		.buffer_bytes = o->buffer_bytes,

@@ -43,7 +43,8 @@
 struct afpacket_ring_opts {
 	uint64_t bytes; /* 0: chosen by `speed_bps` */
 	uint64_t speed_bps;
-	uint32_t sockets; /* that share the memory set aside for the interface */
+	uint32_t sockets;    /* that share the memory set aside for the interface */
+	uint32_t interfaces; /* of the run: their rings share its memory */
 	uint32_t snaplen;
 	uint32_t block_timeout_ms;
 	int numa_node;

@@ -3,7 +3,8 @@
  * One AF_PACKET socket and its TPACKET_V3 ring: see struct afpacket_ring, which draws it.
  *
  * The size: about one second of the link for all sockets of an interface together, 128 MiB when its
- * speed says nothing (a virtual link), never more than a sixteenth of the memory, nor 1 GiB.
+ * speed says nothing (a virtual link), never more than a sixteenth of the memory, nor 1 GiB; and
+ * the rings of all interfaces of a run never more than an eighth of the memory.
  *
  * The blocks: the timeout closes a block however empty it is, so on a slow link a ring lasts for
  * blocks x timeout, not for its bytes. 256 blocks of 4 ms let a worker be away for a second; blocks
@@ -64,7 +65,8 @@ static uint64_t memory_bytes(void)
 static uint64_t choose_bytes(const struct afpacket_ring_opts *opts)
 {
 	uint64_t bytes = opts->speed_bps ? opts->speed_bps / 8 : RING_DEFAULT;
-	uint64_t share = memory_bytes() / 16;
+	uint64_t memory = memory_bytes();
+	uint64_t share = memory / (opts->interfaces > 2 ? 8 * (uint64_t)opts->interfaces : 16);
 
 	if (opts->bytes)
 		return opts->bytes < RING_MIN ? RING_MIN : opts->bytes;

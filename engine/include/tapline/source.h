@@ -122,6 +122,7 @@ enum tl_xdp_mode { TL_XDP_AUTO = 0, TL_XDP_NATIVE, TL_XDP_GENERIC, TL_XDP_OFF };
 struct tl_source_live_opts {
 	const char *interface;
 	uint32_t interface_index; /* index in the run's table */
+	uint32_t interface_count; /* of the run; 0: one */
 	uint32_t queue_count;	  /* sockets of this interface: how many workers share it */
 	uint32_t snaplen;
 	uint64_t buffer_bytes;	   /* whole ring of one socket; 0: sized to the link and memory */
