@@ -187,6 +187,7 @@ struct tl_finding *tl_findings__begin(struct tl_findings *findings, const char *
 	e = take_free(findings);
 	e->finding.kind = kind;
 	e->finding.id = id;
+	e->finding.subject.interface = TL_INTERFACE_ALL;
 	e->key_bytes = key_bytes;
 	memcpy(e->key, key, key_bytes < KEY_MAX ? key_bytes : KEY_MAX);
 	e->next = findings->bucket[id % BUCKETS];

@@ -68,10 +68,15 @@ void tl_finding_writer__destroy(struct tl_finding_writer *writer)
 
 static const char *interface_name(const struct tl_finding_writer *writer, uint32_t index)
 {
+	const struct tl_finding_writer_opts *o = &writer->opts;
 	const struct tl_interface *interface = NULL;
 
-	if (writer->opts.interface)
-		interface = writer->opts.interface(writer->opts.ctx, index);
+	if (!o->interface)
+		return NULL;
+	if (index != TL_INTERFACE_ALL)
+		interface = o->interface(o->ctx, index);
+	else if (!o->interface(o->ctx, 1))
+		interface = o->interface(o->ctx, 0);
 	return interface ? interface->name : NULL;
 }
 

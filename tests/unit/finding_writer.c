@@ -21,6 +21,8 @@ static const struct tl_interface *interface(void *ctx, uint32_t index)
 	return index == 0 ? &span0 : &nameless;
 }
 
+static const struct tl_interface *(*interfaces)(void *ctx, uint32_t index) = interface;
+
 static struct tl_finding finding(const char *kind, enum tl_severity severity)
 {
 	struct tl_finding f = {
@@ -60,7 +62,9 @@ struct run {
 /* In place: the stream keeps the addresses of `text` and `bytes`. */
 static void start(struct run *run, bool json, bool live)
 {
-	struct tl_finding_writer_opts opts = { .json = json, .live = live, .interface = interface };
+	struct tl_finding_writer_opts opts = { .json = json,
+					       .live = live,
+					       .interface = interfaces };
 
 	*run = (struct run){ 0 };
 	run->out = open_memstream(&run->text, &run->bytes);
@@ -493,5 +497,32 @@ Test(finding_writer, live_tells_what_is_withdrawn_to_whom_it_told_it)
 	run.sink.finding(run.sink.ctx, &f, TL_FINDING_WITHDRAWN);
 	cr_expect_not_null(strstr(run.text + whole, "withdrawn, app.no_response: "));
 	finish(&run);
+	clean_up(&run);
+}
+
+static const struct tl_interface *only_interface(void *ctx, uint32_t index)
+{
+	(void)ctx;
+	return index == 0 ? &span0 : NULL;
+}
+
+Test(finding_writer, what_is_of_no_one_flow_names_an_interface_only_where_there_is_one)
+{
+	struct run run;
+	struct tl_finding f = finding("traffic.microburst", TL_INFO);
+
+	f.subject.interface = TL_INTERFACE_ALL;
+	start(&run, true, false);
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_SETTLED);
+	finish(&run);
+	cr_expect_not_null(strstr(run.text, "\"interface\":null,"), "one of two: %s", run.text);
+	clean_up(&run);
+
+	interfaces = only_interface;
+	start(&run, true, false);
+	run.sink.finding(run.sink.ctx, &f, TL_FINDING_SETTLED);
+	finish(&run);
+	cr_expect_not_null(strstr(run.text, "\"interface\":\"span0\","), "the only one: %s",
+			   run.text);
 	clean_up(&run);
 }

@@ -49,6 +49,9 @@ struct tl_endpoint {
 	uint16_t port;
 };
 
+/* Of what is not of one flow: the run's only interface, or none by name. */
+#define TL_INTERFACE_ALL UINT32_MAX
+
 /* Who a finding is about: copied from the flow, so that the flow may end. */
 struct tl_subject {
 	struct tl_endpoint client;
@@ -56,8 +59,8 @@ struct tl_subject {
 	uint8_t proto; /* IP protocol */
 	uint8_t vlan_count;
 	uint16_t vlan[TL_VLAN_MAX]; /* VLAN ids */
-	uint32_t interface;
-	uint8_t tunnel_type; /* enum tl_tunnel_type */
+	uint32_t interface;	    /* index in the run's table, or TL_INTERFACE_ALL */
+	uint8_t tunnel_type;	    /* enum tl_tunnel_type */
 	uint32_t tunnel_id;
 };
 
