@@ -28,7 +28,6 @@
 
 #define TROUBLE_MAX	  4096u
 #define SERVERS		  4096u /* a power of two */
-#define SERVERS_TELL_NS	  1000000000ull
 #define REPORTS_EACH_S	  4000u
 #define SECOND_NS	  1000000000ull
 #define PAST_CROSSING_NS  200000000ull
@@ -75,8 +74,8 @@ struct worker {
 	uint32_t reports;
 	uint32_t trouble_used, trouble_free;
 	uint32_t dirty_servers;
-	uint64_t servers_told_ns;
-	uint64_t withheld; /* reports over the limit, and attempts without room for proof */
+	uint64_t told_second; /* in which servers were told last */
+	uint64_t withheld;    /* reports over the limit, and attempts without room for proof */
 	struct trouble trouble[TROUBLE_MAX];
 	struct server server[SERVERS];
 };
@@ -568,10 +567,8 @@ static void tick(void *state, uint64_t now_ns)
 {
 	struct worker *w = state;
 
-	if ((!w->dirty_servers && !w->withheld) || now_ns < w->servers_told_ns + SERVERS_TELL_NS)
-		return;
-	w->servers_told_ns = now_ns;
-	tell_servers(w);
+	if (tl_ticks__second_ended(&w->told_second, now_ns) && (w->dirty_servers || w->withheld))
+		tell_servers(w);
 }
 
 static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)

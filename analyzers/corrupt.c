@@ -386,6 +386,7 @@ static void observe(void *state, const struct tl_observation *o)
 	struct tl_finding *f;
 	struct group *g;
 	struct bad bad;
+	uint64_t last_ns;
 	uint32_t pairs;
 	bool is_new;
 
@@ -418,8 +419,9 @@ static void observe(void *state, const struct tl_observation *o)
 	f->confidence = g->sent_again ? 0.97 : g->damaged_again ? 0.9 : 0.8;
 	if (bad.packet.ts_ns < f->first_ns)
 		f->first_ns = bad.packet.ts_ns;
-	if (o->ts_ns > f->last_ns)
-		f->last_ns = o->ts_ns;
+	last_ns = bad.again.ts_ns ? bad.again.ts_ns : bad.packet.ts_ns;
+	if (last_ns > f->last_ns)
+		f->last_ns = last_ns;
 	f->count = g->packets;
 	word(f, g, &bad);
 	/* Many tell of pairs that are known, at the end of thousands of flows at once. */
@@ -427,10 +429,10 @@ static void observe(void *state, const struct tl_observation *o)
 		filter(f, g);
 	f->counter_evidence_count = 0;
 	if (g->acked)
-		tl_finding__counter_evidence(f, 0, o->ts_ns, "%llu were ACKed and not sent again",
+		tl_finding__counter_evidence(f, 0, last_ns, "%llu were ACKed and not sent again",
 					     (unsigned long long)g->acked);
 	details(f, g, &bad);
-	tl_findings__commit(j->view.findings, f, o->ts_ns);
+	tl_findings__commit(j->view.findings, f, last_ns);
 }
 
 const struct tl_analyzer tl_analyzer_corrupt = {

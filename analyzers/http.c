@@ -79,7 +79,7 @@ struct server {
 struct worker {
 	struct tl_analyzer_worker out;
 	struct tl_reassembly *reassembly;
-	uint64_t now_ns, second, told_ns;
+	uint64_t now_ns, second, told_second;
 	uint32_t reports, withheld, dirty_servers;
 	uint32_t used, free;
 	struct server server[SERVERS];
@@ -574,10 +574,8 @@ static void tick(void *state, uint64_t now_ns)
 {
 	struct worker *w = state;
 
-	if ((!w->dirty_servers && !w->withheld) || now_ns < w->told_ns + SECOND_NS)
-		return;
-	w->told_ns = now_ns;
-	tell_servers(w);
+	if (tl_ticks__second_ended(&w->told_second, now_ns) && (w->dirty_servers || w->withheld))
+		tell_servers(w);
 }
 
 static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)

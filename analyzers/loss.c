@@ -626,10 +626,8 @@ static void tick(void *state, uint64_t now_ns)
 {
 	struct worker *w = state;
 
-	if (now_ns / TL_NS_PER_SEC == w->second)
-		return;
-	w->second = now_ns / TL_NS_PER_SEC;
-	tell_all(w, now_ns);
+	if (tl_ticks__second_ended(&w->second, now_ns))
+		tell_all(w, now_ns);
 }
 
 static void flow_end(void *state, struct tl_flow *flow, void *flow_state, enum tl_flow_end end)

@@ -12,6 +12,7 @@
 #include "core/findings.h"
 #include "core/segment.h"
 #include "tapline/analyzer.h"
+#include "tapline/ticks.h"
 
 /* The worker half's way out; one for each worker and analyzer. */
 struct tl_analyzer_worker {

@@ -71,6 +71,7 @@ struct connect_judge {
 	uint64_t withheld; /* reports not sent, and attempts for which there was no group */
 	uint32_t attempt_chain[ATTEMPTS];
 	uint16_t group_chain[GROUPS];
+	uint32_t group_top; /* groups from here on were never used */
 	struct connect_attempt attempt[ATTEMPTS];
 	struct connect_group group[GROUPS];
 	struct breadth breadth[BREADTHS];
@@ -174,6 +175,8 @@ static struct connect_group *group_make(struct connect_judge *j,
 			.first_attempt = NONE,
 		};
 		j->group_chain[bucket] = (uint16_t)i;
+		if (i >= j->group_top)
+			j->group_top = i + 1;
 		return g;
 	}
 	return NULL;
@@ -646,7 +649,7 @@ void connect_judge__tick(void *state, uint64_t now_ns, const struct tl_run_total
 
 	take_totals(j, totals);
 	j->now_ns = now_ns;
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct connect_group *g = &j->group[i];
 
 		if (g->used && (g->held || (g->told && is_seen_anew(j, g))))

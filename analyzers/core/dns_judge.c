@@ -68,6 +68,7 @@ struct dns_judge {
 	uint64_t first_ns, orphans, unanswered, packets;
 	uint32_t held_oldest, held_count;
 	struct held held[HELD];
+	uint32_t group_top; /* groups from here on were never used */
 	struct dns_group group[GROUPS];
 	struct answers answers[SETS * WAYS];
 };
@@ -208,6 +209,8 @@ static struct dns_group *group_make(struct dns_judge *j, const struct dns_group_
 		if (j->group[i].used)
 			continue;
 		j->group[i] = (struct dns_group){ .used = true, .key = *key };
+		if (i >= j->group_top)
+			j->group_top = i + 1;
 		return &j->group[i];
 	}
 	return NULL;
@@ -616,7 +619,7 @@ void dns_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *t
 
 	take_totals(j, totals);
 	release(j, now_ns, false);
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct dns_group *g = &j->group[i];
 
 		if (!g->used || g->at_ns + TL_FINDING_QUIET_NS > now_ns)

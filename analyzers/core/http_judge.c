@@ -34,6 +34,7 @@ struct service {
 struct http_judge {
 	struct tl_analyzer_judge view;
 	uint64_t unseen, withheld;
+	uint32_t group_top; /* groups from here on were never used */
 	struct http_group group[GROUPS];
 	struct service service[SERVICES];
 };
@@ -170,6 +171,8 @@ static struct http_group *group_make(struct http_judge *j, const struct http_gro
 		if (j->group[i].used)
 			continue;
 		j->group[i] = (struct http_group){ .used = true, .key = *key };
+		if (i >= j->group_top)
+			j->group_top = i + 1;
 		return &j->group[i];
 	}
 	return NULL;
@@ -414,7 +417,7 @@ void http_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *
 	struct http_judge *j = *(struct http_judge **)state;
 
 	take_totals(j, totals);
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct http_group *g = &j->group[i];
 
 		if (!g->used)

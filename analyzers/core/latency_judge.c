@@ -68,6 +68,7 @@ struct latency_judge {
 	struct tl_analyzer_judge view;
 	bool is_wide[BLAMES];  /* its groups are told together */
 	uint64_t more[BLAMES]; /* requests of servers that found no room */
+	uint32_t group_top;    /* groups from here on were never used */
 	struct group group[GROUPS];
 };
 
@@ -200,6 +201,8 @@ static struct group *group_of(struct latency_judge *j, enum blame blame,
 		if (!g->used && !free_one)
 			free_one = g;
 	}
+	if (free_one && free_one >= j->group + j->group_top)
+		j->group_top = (uint32_t)(free_one - j->group) + 1;
 	if (free_one)
 		*free_one = (struct group){
 			.used = true,
@@ -540,7 +543,7 @@ void latency_judge__tell(struct latency_judge *judge, uint64_t now_ns, bool all)
 	for (uint8_t blame = NOBODY; blame < BLAMES; blame++)
 		if (judge->is_wide[blame])
 			settle_many(judge, blame, now_ns, all);
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i < judge->group_top; i++) {
 		struct group *g = &judge->group[i];
 
 		if (!g->used || judge->is_wide[g->blame] ||

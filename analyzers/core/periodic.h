@@ -103,6 +103,7 @@ struct tl_periodic_run {
 struct tl_periodic_judge {
 	struct tl_analyzer_judge view;
 	uint64_t second;		 /* that runs' sums are of */
+	bool is_open;			 /* something was reported of it */
 	uint64_t now_packets, now_bytes; /* of that second */
 	uint64_t packets, bytes;	 /* of all before it */
 	struct tl_periodic_run run[TL_PERIODIC_SETS * TL_PERIODIC_WAYS];

@@ -334,6 +334,9 @@ static void close_run(struct tl_periodic_judge *j, struct tl_periodic_run *r)
 
 static void close_second(struct tl_periodic_judge *j)
 {
+	if (!j->is_open)
+		return;
+	j->is_open = false;
 	j->packets += j->now_packets;
 	j->bytes += j->now_bytes;
 	j->now_packets = j->now_bytes = 0;
@@ -415,6 +418,7 @@ void tl_periodic_judge__observe(void *state, const struct tl_observation *observ
 		close_second(j);
 		j->second = report.second;
 	}
+	j->is_open = true;
 	if (observation->kind == TL_PERIODIC_TOTALS) {
 		j->now_packets += report.packets;
 		j->now_bytes += report.bytes;

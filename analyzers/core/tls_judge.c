@@ -55,6 +55,7 @@ struct tls_judge {
 	struct known_chain chain[CHAINS];
 	struct assembly assembly[ASSEMBLIES];
 	struct server server[SERVERS];
+	uint32_t groups; /* in use */
 	struct tls_group group[GROUPS];
 };
 
@@ -237,6 +238,7 @@ static struct tls_group *group_of(struct tls_judge *j, uint8_t kind,
 	};
 	if (chain)
 		free_one->chain = *chain;
+	j->groups++;
 	return free_one;
 }
 
@@ -390,13 +392,15 @@ void tls_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *t
 	struct tls_judge *j = *(struct tls_judge **)state;
 
 	take_totals(j, totals);
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0, left = j->groups; left; i++) {
 		struct tls_group *g = &j->group[i];
 
+		left -= g->used;
 		if (!g->used || g->last_ns + TL_FINDING_QUIET_NS > now_ns)
 			continue;
 		tell(j, g);
 		g->used = false;
+		j->groups--;
 	}
 }
 

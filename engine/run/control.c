@@ -43,16 +43,19 @@ static void totals(const struct tl_engine *engine, struct tl_run_totals *ret_tot
 	}
 }
 
-static void judge_tick(struct tl_engine *engine, uint64_t now_ns)
+/* The ticks up to `now_ns`: that of an observation, or one that none older can come after. */
+static void judge_ticks(struct tl_engine *engine, uint64_t now_ns, bool is_observation)
 {
+	uint64_t tick_ns;
 	struct tl_run_totals t;
 
-	if (now_ns < engine->judge_tick_ns)
+	if (!engine->judge_ticks.now_ns && is_observation && now_ns)
+		tl_ticks__begin(&engine->judge_ticks, tl_ticks__before(now_ns) - TL_TICK_NS);
+	if (!engine->judge_ticks.now_ns || tl_ticks__covers(&engine->judge_ticks, now_ns))
 		return;
-	now_ns -= now_ns % TL_TICK_NS;
 	totals(engine, &t);
-	engine->opts.analysis->judge_tick(engine->judge, now_ns, &t);
-	engine->judge_tick_ns = now_ns + TL_TICK_NS;
+	while (tl_ticks__next(&engine->judge_ticks, now_ns, is_observation, &tick_ns))
+		engine->opts.analysis->judge_tick(engine->judge, tick_ns, &t);
 }
 
 /* The ring whose front is oldest; NULL when there is none older than `bound_ns`. */
@@ -93,14 +96,14 @@ static uint32_t drain_observations(struct tl_engine *engine)
 	while ((w = oldest_ring(engine, engine->worker_count == 1 ? UINT64_MAX : bound))) {
 		const struct tl_observation *o = tl_spsc__front(&w->observations);
 
-		if (o->ts_ns >= engine->judge_tick_ns)
-			judge_tick(engine, o->ts_ns);
+		judge_ticks(engine, o->ts_ns, true);
+		tl_ticks__hear(&engine->judge_ticks);
 		engine->opts.analysis->judge_observe(engine->judge, o);
 		tl_spsc__pop(&w->observations);
 		count++;
 	}
-	if (bound != UINT64_MAX && bound >= engine->judge_tick_ns)
-		judge_tick(engine, bound);
+	if (bound != UINT64_MAX)
+		judge_ticks(engine, bound, false);
 	return count;
 }
 
@@ -212,12 +215,18 @@ int control__run(struct tl_engine *engine)
 			nanosleep(&nap, NULL);
 	} while (!done);
 	if (engine->judge) {
-		uint64_t last = 0;
+		uint64_t last = 0, end = 0;
 
 		drain_observations(engine);
-		for (uint32_t i = 0; i < engine->worker_count; i++)
-			if (engine->workers[i]->merge.last_ns > last)
-				last = engine->workers[i]->merge.last_ns;
+		for (uint32_t i = 0; i < engine->worker_count; i++) {
+			const struct worker *w = engine->workers[i];
+
+			if (w->merge.last_ns > last)
+				last = w->merge.last_ns;
+			if (w->ticks.now_ns > end)
+				end = w->ticks.now_ns;
+		}
+		judge_ticks(engine, end, true);
 		totals(engine, &t);
 		engine->opts.analysis->judge_finish(engine->judge, last, &t);
 	}

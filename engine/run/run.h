@@ -30,6 +30,7 @@
 #include "tapline/filter.h"
 #include "tapline/link.h"
 #include "tapline/spsc.h"
+#include "tapline/ticks.h"
 
 #define HANDOFF_PACKETS	 16384u /* descriptors between a worker and the merger */
 #define OBSERVATION_RING 4096u	/* observations between a worker and the control thread */
@@ -56,7 +57,7 @@ struct worker {
 	size_t slab_bytes;
 	void *analysis;
 	struct tl_census *census; /* NULL: not asked for */
-	uint64_t next_tick_ns;	  /* on the TL_TICK_NS grid; 0: no packet yet */
+	struct tl_ticks ticks;
 	struct tl_spsc observations;
 	uint64_t observations_lost;
 	uint64_t newest_observation_ns; /* of those in the ring, or on their way there */
@@ -125,7 +126,7 @@ struct tl_engine {
 	struct frame_map frame_maps[TL_WORKERS_MAX];
 
 	void *judge;
-	uint64_t judge_tick_ns;
+	struct tl_ticks judge_ticks;
 
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	uint64_t ended_ns;

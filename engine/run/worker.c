@@ -28,7 +28,6 @@
 #define EXPIRE_ALL	    UINT32_MAX
 #define SHED_ABOVE_PERCENT  75 /* of the ring: from here on packets are recorded only */
 #define SHED_BELOW_PERCENT  40
-#define SECOND_NS	    1000000000ull
 #define ROOM_SPINS	    1000u
 
 /* --- observations -------------------------------------------------------------------------- */
@@ -54,13 +53,19 @@ static struct tl_observation *wait_for_room(struct worker *w)
 	return slot;
 }
 
+/*
+ * What is told late is not told as of then: the judge has gone on, and how far it has is nobody's
+ * rule. It is told as of the tick that it comes after, or at.
+ */
 static bool emit(void *ctx, const struct tl_observation *observation)
 {
 	struct worker *w = ctx;
 	struct tl_observation *slot = tl_spsc__reserve(&w->observations);
+	uint64_t ts_ns =
+		observation->ts_ns > w->ticks.now_ns ? observation->ts_ns : w->ticks.now_ns;
 
-	if (observation->ts_ns > w->newest_observation_ns)
-		w->newest_observation_ns = observation->ts_ns;
+	if (ts_ns > w->newest_observation_ns)
+		w->newest_observation_ns = ts_ns;
 	if (!slot && !w->engine->live)
 		slot = wait_for_room(w);
 	if (!slot) {
@@ -68,6 +73,7 @@ static bool emit(void *ctx, const struct tl_observation *observation)
 		return false;
 	}
 	memcpy(slot, observation, offsetof(struct tl_observation, data) + observation->data_bytes);
+	slot->ts_ns = ts_ns;
 	slot->worker = (uint16_t)w->index;
 	tl_spsc__push(&w->observations);
 	return true;
@@ -209,23 +215,15 @@ static void tick_to(struct worker *w, uint64_t tick_ns)
 	tl_flow_table__tell_active(w->flows, tick_ns);
 	if (w->analysis)
 		w->engine->opts.analysis->worker_tick(w->analysis, tick_ns);
-	w->next_tick_ns = tick_ns + TL_TICK_NS;
 }
 
-/*
- * Ticks up to the newest grid point that is not after `now_ns`: what lies between changes nothing.
- * But where others read the same file, a second's end is not told behind their next one.
- */
-static void advance(struct worker *w, uint64_t now_ns)
+/* The ticks up to `now_ns`: that of a packet, or one that nothing older can come after. */
+static void advance(struct worker *w, uint64_t now_ns, bool is_packet)
 {
-	uint64_t second_ns = (w->next_tick_ns + SECOND_NS - 1) / SECOND_NS * SECOND_NS;
+	uint64_t tick_ns;
 
-	if (!w->flows || !w->next_tick_ns || now_ns < w->next_tick_ns)
-		return;
-	if (w->engine->shares_files && second_ns < now_ns)
-		tick_to(w, second_ns);
-	if (now_ns >= w->next_tick_ns)
-		tick_to(w, now_ns - now_ns % TL_TICK_NS);
+	while (w->flows && tl_ticks__next(&w->ticks, now_ns, is_packet, &tick_ns))
+		tick_to(w, tick_ns);
 }
 
 /* Packets from `from` that lie before the next tick; the grid starts at the first packet. */
@@ -233,10 +231,12 @@ static uint32_t count_before_tick(struct worker *w, uint32_t from, uint32_t n)
 {
 	uint32_t count = 0;
 
-	if (!w->next_tick_ns)
-		w->next_tick_ns = w->packets[from].ts_ns / TL_TICK_NS * TL_TICK_NS + TL_TICK_NS;
-	while (from + count < n && w->packets[from + count].ts_ns < w->next_tick_ns)
+	if (!w->ticks.now_ns)
+		tl_ticks__begin(&w->ticks, tl_ticks__before(w->packets[from].ts_ns));
+	while (from + count < n && tl_ticks__covers(&w->ticks, w->packets[from + count].ts_ns))
 		count++;
+	if (count)
+		tl_ticks__hear(&w->ticks);
 	return count;
 }
 
@@ -324,7 +324,7 @@ static void analyze(struct worker *w, uint32_t n)
 			look_up_and_analyze(w, from, count);
 		from += count;
 		if (from < n)
-			advance(w, w->packets[from].ts_ns);
+			advance(w, w->packets[from].ts_ns, true);
 	}
 }
 
@@ -418,20 +418,28 @@ static void note_links(struct worker *w)
 }
 
 /*
- * Live, and of a lone worker, the last tick: what the judge is told of a second it is told at its
- * end. Of a file that several read, as far as this one is, so that their rings do not fill up; but
- * not past a tick that is still to come, at which older things are told.
+ * Up to where all is told: nothing is told as of before the tick that it comes after (emit). Live,
+ * and of a lone worker, that is the last grid point; what the judge is told of a second it is told
+ * at its end. Of a file that several read, as far as this one is, so that their rings do not fill
+ * up; but not past the end of its last packets' time, at which older things are told.
  */
 static void publish_watermark(struct worker *w, uint64_t merged_ns)
 {
-	uint64_t mark = w->next_tick_ns ? w->next_tick_ns - TL_TICK_NS : 0;
+	uint64_t mark = w->ticks.now_ns, end_ns = w->ticks.now_ns + TL_TICK_NS;
+	uint64_t last_ns = w->merge.last_ns;
 
 	if (!w->flows)
 		return;
-	if (w->engine->shares_files)
-		mark = w->next_tick_ns && w->next_tick_ns < w->merge.last_ns ? w->next_tick_ns
-									     : w->merge.last_ns;
-	else if (!mark && w->engine->worker_count > 1 && merged_ns != UINT64_MAX)
+	if (mark && w->engine->shares_files)
+		mark = end_ns < last_ns ? end_ns : last_ns;
+	if (merged_ns == UINT64_MAX)
+		merged_ns = 0;
+	else if (w->engine->shares_files && merged_ns > last_ns)
+		merged_ns = last_ns;
+	if (mark && tl_ticks__before(merged_ns) > mark)
+		/* a silence: the ticks that come in it have come */
+		mark = tl_ticks__before(merged_ns);
+	else if (!mark && w->engine->worker_count > 1)
 		/* no packet has come to it yet, and the others do not wait for its first */
 		mark = merged_ns;
 	if (mark > tl_load_relaxed(&w->watermark_ns))
@@ -443,7 +451,7 @@ static void between_batches(struct worker *w)
 	uint64_t watermark = merge__watermark(&w->merge);
 
 	if (watermark != UINT64_MAX) {
-		advance(w, watermark);
+		advance(w, watermark, false);
 		if (engine__merges(w->engine))
 			tl_store_release(&w->handoff_ns, watermark);
 	}
@@ -547,7 +555,7 @@ static void finish(struct worker *w)
 	uint64_t now = w->merge.last_ns;
 
 	if (w->flows) {
-		advance(w, watched_until(w));
+		advance(w, watched_until(w), true);
 		tl_flow_table__drain(w->flows);
 	}
 	if (w->analysis)

@@ -24,6 +24,7 @@
 #include "tapline/analyzer.h"
 #include "tapline/decode.h"
 #include "tapline/export.h"
+#include "tapline/ticks.h"
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer)
@@ -46,6 +47,12 @@ struct drive_opts {
 	uint32_t lose_every;  /* one observation in so many is lost; 0: none */
 	bool live;
 	bool silent; /* findings are checked, not written */
+	/*
+	 * As on a quiet wire, each packet comes by itself, and each so many ns it is known that
+	 * none has come; 0: as from a file.
+	 */
+	uint64_t ask_ns;
+	char **ret_json; /* NULL, or for what was written: to be freed */
 };
 
 struct drive {
@@ -54,7 +61,8 @@ struct drive {
 	void *worker, *judge;
 	unsigned char *slab;
 	size_t stride;
-	uint64_t next_tick_ns, now_ns;
+	struct tl_ticks ticks, judge_ticks;
+	uint64_t now_ns;
 	uint64_t packets, observations, findings;
 	/* CPU time of the slowest: pass over packets, end of flows at a tick, worker's and judge's
 	 * tick. */
@@ -240,18 +248,41 @@ static inline void drive__check_flows(char *text)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+static inline void drive__judge_to(struct drive *d, uint64_t now_ns, bool is_observation)
+{
+	uint64_t tick_ns, at;
+
+	if (!d->judge_ticks.now_ns && is_observation && now_ns)
+		tl_ticks__begin(&d->judge_ticks, tl_ticks__before(now_ns) - TL_TICK_NS);
+	if (tl_ticks__covers(&d->judge_ticks, now_ns))
+		return;
+	at = drive__cpu_ns();
+	while (tl_ticks__next(&d->judge_ticks, now_ns, is_observation, &tick_ns)) {
+		tl_analysis.judge_tick(d->judge, tick_ns, &d->totals);
+		drive__clock(&at, &d->judge_ns);
+	}
+}
+
+/* As of the tick that it comes after, or at. */
 static inline bool drive__emit(void *ctx, const struct tl_observation *observation)
 {
 	struct drive *d = ctx;
+	struct tl_observation stamped;
 	uint64_t at;
 
 	drive__check(observation->data_bytes <= TL_OBSERVATION_BYTES);
+	memcpy(&stamped, observation,
+	       offsetof(struct tl_observation, data) + observation->data_bytes);
+	if (stamped.ts_ns < d->ticks.now_ns)
+		stamped.ts_ns = d->ticks.now_ns;
 	if (d->opts.lose_every && ++d->observations % d->opts.lose_every == 0) {
 		d->totals.observations_lost++;
 		return false;
 	}
 	at = drive__wall_ns();
-	tl_analysis.judge_observe(d->judge, observation);
+	drive__judge_to(d, stamped.ts_ns, true);
+	tl_ticks__hear(&d->judge_ticks);
+	tl_analysis.judge_observe(d->judge, &stamped);
 	d->observe_ns += drive__wall_ns() - at;
 	return true;
 }
@@ -327,14 +358,10 @@ static inline struct drive *drive__start(const struct drive_opts *opts)
 
 /* --- packets --------------------------------------------------------------------------------- */
 
-static inline void drive__tick(struct drive *d, uint64_t now_ns)
+static inline void drive__tick(struct drive *d, uint64_t tick)
 {
-	uint64_t tick = now_ns - now_ns % TL_TICK_NS, at, wall = drive__wall_ns();
-	uint64_t observed = d->observe_ns;
+	uint64_t at = drive__cpu_ns(), wall = drive__wall_ns(), observed = d->observe_ns;
 
-	if (now_ns < d->next_tick_ns)
-		return;
-	at = drive__cpu_ns();
 	while (tl_flow_table__expire(d->table, tick, UINT32_MAX))
 		;
 	if (drive__clock(&at, &d->expire_ns)) {
@@ -343,9 +370,21 @@ static inline void drive__tick(struct drive *d, uint64_t now_ns)
 	}
 	tl_analysis.worker_tick(d->worker, tick);
 	drive__clock(&at, &d->tick_ns);
-	tl_analysis.judge_tick(d->judge, tick, &d->totals);
-	drive__clock(&at, &d->judge_ns);
-	d->next_tick_ns = tick + TL_TICK_NS;
+}
+
+static inline void drive__advance(struct drive *d, uint64_t now_ns, bool is_packet)
+{
+	uint64_t tick_ns;
+
+	while (tl_ticks__next(&d->ticks, now_ns, is_packet, &tick_ns))
+		drive__tick(d, tick_ns);
+}
+
+/* Nothing older can come. */
+static inline void drive__quiet(struct drive *d, uint64_t now_ns)
+{
+	drive__advance(d, now_ns, false);
+	drive__judge_to(d, tl_ticks__before(now_ns), false);
 }
 
 static inline void drive__analyze(struct drive *d, uint32_t from, uint32_t n)
@@ -385,11 +424,12 @@ static inline void drive__batch(struct drive *d)
 		uint64_t observed = d->observe_ns;
 		uint32_t n = 0;
 
-		if (!d->next_tick_ns)
-			d->next_tick_ns =
-				d->packet[from].ts_ns / TL_TICK_NS * TL_TICK_NS + TL_TICK_NS;
-		while (from + n < d->n && d->packet[from + n].ts_ns < d->next_tick_ns)
+		if (!d->ticks.now_ns)
+			tl_ticks__begin(&d->ticks, tl_ticks__before(d->packet[from].ts_ns));
+		while (from + n < d->n && tl_ticks__covers(&d->ticks, d->packet[from + n].ts_ns))
 			n++;
+		if (n)
+			tl_ticks__hear(&d->ticks);
 		drive__analyze(d, from, n);
 		if (drive__clock(&at, &d->pass_ns)) {
 			d->pass_wall_ns = drive__wall_ns() - wall;
@@ -397,7 +437,7 @@ static inline void drive__batch(struct drive *d)
 		}
 		from += n;
 		if (from < d->n) {
-			drive__tick(d, d->packet[from].ts_ns);
+			drive__advance(d, d->packet[from].ts_ns, true);
 			at = drive__cpu_ns();
 			wall = drive__wall_ns();
 		}
@@ -417,8 +457,12 @@ static inline void drive__packet(struct drive *d, const struct tl_packet *packet
 	struct tl_packet *p;
 	uint8_t *copy;
 
-	if (d->n == DRIVE_BATCH || d->arena_used + packet->caplen > DRIVE_ARENA)
+	uint64_t ask_ns = d->opts.ask_ns;
+
+	if (ask_ns || d->n == DRIVE_BATCH || d->arena_used + packet->caplen > DRIVE_ARENA)
 		drive__flush(d);
+	for (uint64_t ns = d->now_ns; ask_ns && ns && ns < packet->ts_ns; ns += ask_ns)
+		drive__quiet(d, ns);
 	p = &d->packet[d->n++];
 	*p = *packet;
 	copy = DRIVE_OWN_MEMORY ? malloc(packet->caplen) : d->arena + d->arena_used;
@@ -444,6 +488,8 @@ static inline void drive__close_writers(struct drive *d)
 	fclose(d->flows);
 	drive__check_text(d->to[0].text, d->to[0].bytes);
 	drive__check(strlen(d->to[1].text) == d->to[1].bytes && d->to[1].bytes);
+	if (d->opts.ret_json)
+		drive__check((*d->opts.ret_json = strdup(d->to[1].text)) != NULL);
 	drive__check_json(d->to[1].text);
 	drive__check_flows(d->flow_text);
 	free(d->to[0].text);
@@ -457,10 +503,10 @@ static inline uint64_t drive__end(struct drive *d)
 	uint64_t findings;
 
 	drive__flush(d);
-	if (d->next_tick_ns)
-		drive__tick(d, d->now_ns);
+	drive__advance(d, d->now_ns, true);
 	tl_flow_table__drain(d->table);
 	tl_analysis.worker_finish(d->worker, d->now_ns);
+	drive__judge_to(d, d->ticks.now_ns, true);
 	tl_analysis.judge_finish(d->judge, d->now_ns, &d->totals);
 	findings = d->findings;
 	drive__close_writers(d);

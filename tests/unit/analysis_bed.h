@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "tapline/analyzer.h"
+#include "tapline/ticks.h"
 #include "unit/packet_builder.h"
 
 #define BED_FLOWS     8192u
@@ -29,6 +30,7 @@
 #define BED_START_NS  1795341600000000000ull /* 2026-11-22T10:00:00Z */
 #define BED_HALF_OPEN 130000000000ull
 #define BED_IDLE      300000000000ull
+#define BED_CLOSED    10000000000ull
 #define BED_MS	      1000000ull
 #define BED_PAYLOAD   1460u
 
@@ -40,7 +42,8 @@ struct bed {
 	uint32_t chain[BED_FLOWS], bucket[BED_BUCKETS]; /* index + 1 */
 	unsigned char *slab;
 	size_t stride;
-	uint64_t next_tick_ns, now_ns, frame, observations;
+	struct tl_ticks ticks, judge_ticks;
+	uint64_t now_ns, frame, observations;
 	uint16_t ip_id;
 	struct tl_finding finding[BED_FINDINGS]; /* settled */
 	uint32_t finding_count;
@@ -93,12 +96,30 @@ static void bed__hear_quality(void *ctx, const struct tl_capture_quality *qualit
 	b->settled_at_quality = b->finding_count;
 }
 
+static inline void bed__judge_to(struct bed *b, uint64_t now_ns, bool is_observation)
+{
+	uint64_t tick_ns;
+
+	if (!b->judge_ticks.now_ns && is_observation)
+		tl_ticks__begin(&b->judge_ticks, tl_ticks__before(now_ns) - TL_TICK_NS);
+	while (tl_ticks__next(&b->judge_ticks, now_ns, is_observation, &tick_ns))
+		tl_analysis.judge_tick(b->judge, tick_ns, &b->totals);
+}
+
+/* As of the tick that it comes after, or at. */
 static bool bed__carry(void *ctx, const struct tl_observation *observation)
 {
 	struct bed *b = ctx;
+	struct tl_observation stamped;
 
 	b->observations++;
-	tl_analysis.judge_observe(b->judge, observation);
+	memcpy(&stamped, observation,
+	       offsetof(struct tl_observation, data) + observation->data_bytes);
+	if (stamped.ts_ns < b->ticks.now_ns)
+		stamped.ts_ns = b->ticks.now_ns;
+	bed__judge_to(b, stamped.ts_ns, true);
+	tl_ticks__hear(&b->judge_ticks);
+	tl_analysis.judge_observe(b->judge, &stamped);
 	return true;
 }
 
@@ -177,7 +198,9 @@ static inline void bed__flow_end(struct bed *b, uint32_t i, enum tl_flow_end end
 static inline void bed__expire(struct bed *b, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < BED_FLOWS; i++) {
-		uint64_t idle = b->flow[i].state == TL_FLOW_SYN_SENT ? BED_HALF_OPEN : BED_IDLE;
+		uint64_t idle = b->flow[i].state == TL_FLOW_SYN_SENT ? BED_HALF_OPEN
+				: b->flow[i].state == TL_FLOW_CLOSED ? BED_CLOSED
+								     : BED_IDLE;
 
 		if (b->flow_used[i] && b->flow[i].last_ns + idle <= now_ns)
 			bed__flow_end(b, i, TL_FLOW_END_IDLE);
@@ -223,6 +246,8 @@ static inline void bed__look_up(struct bed *b, struct tl_flow_lookup *l)
 	}
 	if (l->ret_side != f->client || !(l->layers->tcp_flags & TL_TCP_SYN))
 		f->state = TL_FLOW_ESTABLISHED;
+	if (l->layers->tcp_flags & TL_TCP_RST)
+		f->state = TL_FLOW_CLOSED;
 	f->last_ns = l->packet->ts_ns;
 	f->packets[l->ret_side]++;
 	f->bytes[l->ret_side] += l->packet->wirelen;
@@ -231,18 +256,15 @@ static inline void bed__look_up(struct bed *b, struct tl_flow_lookup *l)
 
 /* --- packets --------------------------------------------------------------------------------- */
 
-static inline void bed__tick_to(struct bed *b, uint64_t now_ns)
+static inline void bed__tick_to(struct bed *b, uint64_t now_ns, bool is_packet)
 {
-	uint64_t tick = now_ns - now_ns % TL_TICK_NS;
+	uint64_t tick_ns;
 
-	if (!b->next_tick_ns)
-		b->next_tick_ns = tick + TL_TICK_NS;
-	if (now_ns < b->next_tick_ns)
-		return;
-	bed__expire(b, tick);
-	tl_analysis.worker_tick(b->worker, tick);
-	tl_analysis.judge_tick(b->judge, tick, &b->totals);
-	b->next_tick_ns = tick + TL_TICK_NS;
+	while (tl_ticks__next(&b->ticks, now_ns, is_packet, &tick_ns)) {
+		bed__expire(b, tick_ns);
+		tl_analysis.worker_tick(b->worker, tick_ns);
+		bed__judge_to(b, tick_ns, false);
+	}
 }
 
 /* Any decoded packet. */
@@ -259,7 +281,10 @@ static inline void bed__packet(struct bed *b, const struct tl_packet *packet,
 		.slab_stride = b->stride,
 	};
 
-	bed__tick_to(b, packet->ts_ns);
+	if (!b->ticks.now_ns)
+		tl_ticks__begin(&b->ticks, tl_ticks__before(packet->ts_ns));
+	bed__tick_to(b, packet->ts_ns, true);
+	tl_ticks__hear(&b->ticks);
 	if (packet->ts_ns > b->now_ns)
 		b->now_ns = packet->ts_ns;
 	b->totals.source.captured++;
@@ -319,16 +344,14 @@ static inline void bed__end(struct bed *b)
 		if (b->flow_used[i])
 			bed__flow_end(b, i, TL_FLOW_END_CAPTURE);
 	tl_analysis.worker_finish(b->worker, b->now_ns);
+	bed__judge_to(b, b->ticks.now_ns, true);
 	tl_analysis.judge_finish(b->judge, b->now_ns, &b->totals);
 }
 
 /* A live capture in which time goes on without packets. */
 static inline void bed__idle_until(struct bed *b, uint64_t ms)
 {
-	uint64_t until = BED_START_NS + ms * BED_MS;
-
-	while (b->next_tick_ns && b->next_tick_ns <= until)
-		bed__tick_to(b, b->next_tick_ns);
+	bed__tick_to(b, BED_START_NS + ms * BED_MS, false);
 }
 
 /* --- conversations --------------------------------------------------------------------------- */

@@ -10,8 +10,8 @@
  *    packets ─► batch() ─► observation ─► SPSC ring ─► observe() ─► finding ─► record sink
  *
  * Time is packet time. `tick` comes after all packets older than its time and before all others, so
- * live and from a file an analyzer sees the same order of calls; what it says may depend on packets
- * and deadlines, never on when a tick happened to come.
+ * live and from a file an analyzer sees the same order of calls; which ticks come is in
+ * tapline/ticks.h. What it says may depend on packets and deadlines, not on how many ticks came.
  *
  * The engine knows one `struct tl_analysis_ops` (analyzers/registry.c), never an analyzer.
  */
@@ -45,7 +45,8 @@ struct tl_observation {
 	uint16_t kind;	   /* the analyzer's own */
 	uint16_t worker;
 	uint16_t data_bytes;
-	uint64_t ts_ns; /* packet time it was emitted at */
+	uint64_t ts_ns; /* packet time it was emitted at; for the judge, not before the tick before
+			 */
 	struct tl_subject subject;
 	unsigned char data[TL_OBSERVATION_BYTES];
 };
