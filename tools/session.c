@@ -188,6 +188,7 @@ static int create_writer(struct session *session)
 		.file = o->write	 ? o->write
 			: o->files.count ? o->files.at[0]
 					 : NULL,
+		.many_files = o->files.count > 1 && !o->write,
 	};
 
 	return tl_finding_writer__create(&opts, &session->writer);

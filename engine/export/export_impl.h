@@ -101,6 +101,7 @@ struct tl_verdict_text {
 	FILE *out;
 	bool color;
 	const char *file; /* NULL: no hint */
+	bool many_files;
 	uint64_t findings[3];
 	uint64_t untold;			  /* counted beyond the cap */
 	const struct tl_capture_quality *quality; /* NULL: unknown */

@@ -57,6 +57,8 @@ static void put_evidence(struct tl_json *json, const char *key, const struct tl_
 			tl_json__u64(json, "frame", evidence[i].frame);
 		else
 			tl_json__null(json, "frame");
+		if (evidence[i].file)
+			tl_json__string(json, "file", evidence[i].file);
 		tl_json__time(json, "time", evidence[i].ts_ns);
 		tl_json__string(json, "what", evidence[i].what);
 		tl_json__map_end(json);

@@ -131,9 +131,14 @@ static void put_evidence(FILE *out, const char *label, const struct tl_evidence 
 		put_label(out, i ? "" : label);
 		tl_words__time(evidence[i].ts_ns, false, time);
 		if (evidence[i].frame)
-			fprintf(out, "frame %" PRIu64 ", %s: ", evidence[i].frame, time);
+			fprintf(out, "frame %" PRIu64, evidence[i].frame);
 		else
-			fprintf(out, "(not recorded) %s: ", time);
+			fputs("(not recorded)", out);
+		if (evidence[i].file) {
+			fputs(" of ", out);
+			put_clean(out, evidence[i].file);
+		}
+		fprintf(out, "%s%s: ", evidence[i].frame ? ", " : " ", time);
 		put_clean(out, evidence[i].what);
 		fputc('\n', out);
 	}

@@ -281,6 +281,7 @@ static void write_close(struct tl_finding_writer *writer)
 		.out = writer->opts.out,
 		.color = writer->opts.color,
 		.file = writer->opts.file,
+		.many_files = writer->opts.many_files,
 		.findings = { writer->seen[0], writer->seen[1], writer->seen[2] },
 		.untold = writer->untold,
 		.quality = writer->has_quality ? &writer->quality : NULL,

@@ -149,6 +149,6 @@ void tl_verdict__write_text(const struct tl_verdict_text *v)
 	if (v->file && (v->findings[TL_ERROR] || v->findings[TL_WARNING] || v->findings[TL_INFO])) {
 		tl_words__clean(v->file, true, clean, sizeof(clean));
 		fprintf(v->out, "To see the packets: wireshark %s, and a finding's filter.\n",
-			clean);
+			v->many_files ? "with the file beside the frame's number" : clean);
 	}
 }

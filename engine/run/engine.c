@@ -114,6 +114,11 @@ const struct tl_interface *tl_engine__interface(const struct tl_engine *engine, 
 
 static void resolve_frame(const struct tl_engine *engine, struct tl_evidence *evidence)
 {
+	uint64_t file = evidence->frame >> TL_FRAME_BITS;
+
+	if (engine->opts.file_count > 1 && !engine->recording.recorder && evidence->frame &&
+	    file < engine->opts.file_count)
+		evidence->file = engine->opts.files[file];
 	evidence->frame =
 		frame_map__resolve(engine->frame_maps, engine->worker_count, evidence->frame);
 }

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "tapline/atomic.h"
+#include "tapline/packet.h"
 
 #define DELTA_UNKNOWN UINT16_MAX
 #define GROUPS	      (FRAME_MAP_PACKETS / FRAME_MAP_GROUP)
@@ -89,7 +90,7 @@ uint64_t frame_map__resolve(const struct frame_map *maps, uint32_t workers, uint
 	uint64_t number = frame & ((1ull << FRAME_WORKER_SHIFT) - 1);
 
 	if (!worker || worker > workers)
-		return frame;
+		return frame & TL_FRAME_MASK;
 	return maps[worker - 1].base ? frame_map__get(&maps[worker - 1], number) : 0;
 }
 

@@ -45,7 +45,10 @@ static inline uint64_t frame_map__provisional(uint32_t worker, uint64_t number)
 	return (uint64_t)(worker + 1) << FRAME_WORKER_SHIFT | number;
 }
 
-/* The frame of a provisional number, by the maps of all workers; 0: not known. Others stay. */
+/*
+ * The frame of a provisional number, by the maps of all workers; 0: not known. Of the number of a
+ * packet in a file what is left is the number that Wireshark shows.
+ */
 uint64_t frame_map__resolve(const struct frame_map *maps, uint32_t workers, uint64_t frame);
 
 /* Likewise, in place, those that a display filter names: "frame.number==N". */

@@ -39,6 +39,7 @@
 /* A file to be read. */
 struct file_turn {
 	char *path;
+	size_t index;	   /* as given */
 	uint64_t first_ns; /* of its first packet */
 };
 
@@ -105,10 +106,12 @@ static void note_failure(struct file_source *f, const struct file_input *input)
 static int open_lane(struct file_source *f)
 {
 	struct file_lane *lane = &f->lane[f->lane_count];
-	int err = file_input__open(&lane->input, &f->set, f->turn[f->turns_begun].path);
+	const struct file_turn *turn = &f->turn[f->turns_begun];
+	int err = file_input__open(&lane->input, &f->set, turn->path);
 
 	if (file_input__is_later(err))
 		return err;
+	lane->input.frame = (uint64_t)turn->index << TL_FRAME_BITS;
 	lane->has_head = false;
 	f->lane_count += !err;
 	f->turns_begun++;
@@ -319,6 +322,7 @@ static int copy_paths(struct file_source *f, const struct tl_source_file_opts *o
 		f->turn[i].path = strdup(opts->paths[i]);
 		if (!f->turn[i].path)
 			return -ENOMEM;
+		f->turn[i].index = i;
 		f->turn_count++;
 		f->in_time_order = f->in_time_order && is_regular(opts->paths[i]);
 	}

@@ -73,7 +73,7 @@ struct file_input {
 	bool before_packets; /* read what comes before the first packet, and stop there */
 	file_next_fn *next;
 	bool swapped;	       /* the file's byte order is not ours */
-	uint64_t frame;	       /* of this file */
+	uint64_t frame;	       /* of the last packet, as in struct tl_packet */
 	uint64_t packets;      /* of this file */
 	uint64_t ts_ns;	       /* of the last packet */
 	uint32_t record_bytes; /* pcap: header of a packet */

@@ -79,4 +79,20 @@ tshark -nr "$WORK/f.pcapng" -Y "$filter" -T fields -e frame.number 2>/dev/null |
 jq -r '.evidence[].frame' "$WORK/finding.json" | sort >"$WORK/evidence.txt"
 is "there is evidence" "$(($(wc -l <"$WORK/evidence.txt") >= 2))" 1
 is "every frame of the evidence is selected" "$(comm -13 "$WORK/selected.txt" "$WORK/evidence.txt")" ""
+
+# cut in two behind the first SYN of the finding, and given in the wrong order: each frame's file is named
+first=$(jq -r '.evidence[0].frame' "$WORK/finding.json")
+editcap -r "$WORK/f.pcapng" "$WORK/a.pcapng" "1-$first"
+editcap -r "$WORK/f.pcapng" "$WORK/b.pcapng" "$((first + 1))-999999"
+"$TAPLINE" diagnose -r "$WORK/b.pcapng" -r "$WORK/a.pcapng" --json >"$WORK/two.json" 2>"$WORK/two.err"
+is "two files: the same finding" "$(findings "$WORK/two.json")" "$(findings "$WORK/f.json")"
+jq -r 'select(.kind == "connect.no_answer") | .evidence[] | "\(.file) \(.frame) \(.time)"' \
+	"$WORK/two.json" >"$WORK/places.txt"
+is "two files: evidence is in both" "$(cut -d' ' -f1 "$WORK/places.txt" | sort -u | wc -l)" 2
+while read -r file frame time; do
+	echo "$file $frame $(TZ=UTC tshark -nr "$file" -Y "frame.number==$frame" -T fields \
+		-e frame.time_epoch 2>/dev/null | sed 's/^/@/' | TZ=UTC date -u -f - +%FT%T.%NZ)"
+done <"$WORK/places.txt" >"$WORK/shown.txt"
+is "two files: each frame is where it is said to be" "$(cat "$WORK/shown.txt")" \
+	"$(cat "$WORK/places.txt")"
 test_end

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "run/frame_map.h"
+#include "tapline/packet.h"
 
 Test(frame_map, gives_back_what_was_set_and_nothing_else)
 {
@@ -72,8 +73,9 @@ Test(frame_map, a_filter_names_the_frames_of_the_file)
 	snprintf(filter, sizeof(filter), "ip.addr==10.0.0.1 && tcp.port==80");
 	frame_map__resolve_filter(maps, 2, filter);
 	cr_expect_str_eq(filter, "ip.addr==10.0.0.1 && tcp.port==80");
-	cr_expect_eq(frame_map__resolve(maps, 2, frame_map__provisional(2, 7)),
-		     frame_map__provisional(2, 7), "of no worker");
+	snprintf(filter, sizeof(filter), "frame.number==%llu", 3ull << TL_FRAME_BITS | 12);
+	frame_map__resolve_filter(maps, 2, filter);
+	cr_expect_str_eq(filter, "frame.number==12", "of the fourth of several files");
 	frame_map__fini(&maps[0]);
 	frame_map__fini(&maps[1]);
 }

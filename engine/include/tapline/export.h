@@ -44,6 +44,7 @@ struct tl_finding_writer_opts {
 	const struct tl_interface *(*interface)(void *ctx, uint32_t index); /* names */
 	void *ctx;
 	const char *file; /* named in the hint for Wireshark; NULL: none */
+	bool many_files;  /* that were read: each frame is told with its own */
 };
 
 /*

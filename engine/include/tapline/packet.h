@@ -33,13 +33,17 @@ enum tl_packet_flag {
 	TL_PACKET_AFTER_LOSS = 1u << 2,	  /* the source lost packets just before this one */
 };
 
+/* A packet's number in its file. 16 million files have room above it. */
+#define TL_FRAME_BITS 40
+#define TL_FRAME_MASK ((1ull << TL_FRAME_BITS) - 1)
+
 struct tl_packet {
 	const uint8_t *data; /* borrowed until released to the source */
 	uint64_t ts_ns;	     /* since 1970-01-01 UTC */
 	/*
-	 * Number of the packet, from 1. From a file: the number Wireshark shows. Live: the number
-	 * in the file being recorded (set by the recorder), or the count of captured packets.
-	 * 0: not in the file.
+	 * Number of the packet, from 1. From a file: the number Wireshark shows; of several files,
+	 * the file's place among them is above TL_FRAME_BITS. Live: the number in the file being
+	 * recorded (set by the recorder), or the count of captured packets. 0: not in the file.
 	 */
 	uint64_t frame;
 	uint32_t caplen;

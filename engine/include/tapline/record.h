@@ -21,6 +21,7 @@ enum tl_severity { TL_INFO = 0, TL_WARNING, TL_ERROR };
 struct tl_evidence {
 	uint64_t frame; /* as in struct tl_packet; 0: not in the file */
 	uint64_t ts_ns;
+	const char *file; /* its path, where several files were read; else NULL */
 	char what[80];
 };
 
