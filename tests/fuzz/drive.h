@@ -65,8 +65,8 @@ struct drive {
 	uint64_t now_ns;
 	uint64_t packets, observations, findings;
 	/* CPU time of the slowest: pass over packets, end of flows at a tick, worker's and judge's
-	 * tick. */
-	uint64_t pass_ns, expire_ns, tick_ns, judge_ns;
+	 * tick; `judged_ns` is that of the judge's ticks so far, which is in none but theirs. */
+	uint64_t pass_ns, expire_ns, tick_ns, judge_ns, judged_ns;
 	/* By the wall clock: the slowest pass and end of flows, and how much of each the judge
 	 * took, who is a thread of its own in the engine; `observe_ns` is his time so far. */
 	uint64_t observe_ns, pass_wall_ns, pass_observe_ns, expire_wall_ns, expire_observe_ns;
@@ -114,10 +114,16 @@ static inline uint64_t drive__wall_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* The time since *at, which becomes now, may be the longest: true, then. */
-static inline bool drive__clock(uint64_t *at, uint64_t *longest_ns)
+/* Without the judge's ticks, who is a thread of its own in the engine. */
+static inline uint64_t drive__worker_ns(const struct drive *d)
 {
-	uint64_t now = drive__cpu_ns();
+	return drive__cpu_ns() - d->judged_ns;
+}
+
+/* The worker's time since *at, which becomes now, may be the longest: true, then. */
+static inline bool drive__clock(const struct drive *d, uint64_t *at, uint64_t *longest_ns)
+{
+	uint64_t now = drive__worker_ns(d);
 	bool is_longest = now - *at > *longest_ns;
 
 	if (is_longest)
@@ -250,16 +256,19 @@ static inline void drive__check_flows(char *text)
 
 static inline void drive__judge_to(struct drive *d, uint64_t now_ns, bool is_observation)
 {
-	uint64_t tick_ns, at;
+	uint64_t tick_ns, at, took_ns;
 
 	if (!d->judge_ticks.now_ns && is_observation && now_ns)
 		tl_ticks__begin(&d->judge_ticks, tl_ticks__before(now_ns) - TL_TICK_NS);
 	if (tl_ticks__covers(&d->judge_ticks, now_ns))
 		return;
-	at = drive__cpu_ns();
 	while (tl_ticks__next(&d->judge_ticks, now_ns, is_observation, &tick_ns)) {
+		at = drive__cpu_ns();
 		tl_analysis.judge_tick(d->judge, tick_ns, &d->totals);
-		drive__clock(&at, &d->judge_ns);
+		took_ns = drive__cpu_ns() - at;
+		d->judged_ns += took_ns;
+		if (took_ns > d->judge_ns)
+			d->judge_ns = took_ns;
 	}
 }
 
@@ -360,16 +369,16 @@ static inline struct drive *drive__start(const struct drive_opts *opts)
 
 static inline void drive__tick(struct drive *d, uint64_t tick)
 {
-	uint64_t at = drive__cpu_ns(), wall = drive__wall_ns(), observed = d->observe_ns;
+	uint64_t at = drive__worker_ns(d), wall = drive__wall_ns(), observed = d->observe_ns;
 
 	while (tl_flow_table__expire(d->table, tick, UINT32_MAX))
 		;
-	if (drive__clock(&at, &d->expire_ns)) {
+	if (drive__clock(d, &at, &d->expire_ns)) {
 		d->expire_wall_ns = drive__wall_ns() - wall;
 		d->expire_observe_ns = d->observe_ns - observed;
 	}
 	tl_analysis.worker_tick(d->worker, tick);
-	drive__clock(&at, &d->tick_ns);
+	drive__clock(d, &at, &d->tick_ns);
 }
 
 static inline void drive__advance(struct drive *d, uint64_t now_ns, bool is_packet)
@@ -412,7 +421,7 @@ static inline void drive__analyze(struct drive *d, uint32_t from, uint32_t n)
 
 static inline void drive__batch(struct drive *d)
 {
-	uint64_t at = drive__cpu_ns(), wall = drive__wall_ns();
+	uint64_t at = drive__worker_ns(d), wall = drive__wall_ns();
 
 	for (uint32_t i = 0; i < d->n; i++) {
 		tl_decode(&d->packet[i], &d->layers[i]);
@@ -431,14 +440,14 @@ static inline void drive__batch(struct drive *d)
 		if (n)
 			tl_ticks__hear(&d->ticks);
 		drive__analyze(d, from, n);
-		if (drive__clock(&at, &d->pass_ns)) {
+		if (drive__clock(d, &at, &d->pass_ns)) {
 			d->pass_wall_ns = drive__wall_ns() - wall;
 			d->pass_observe_ns = d->observe_ns - observed;
 		}
 		from += n;
 		if (from < d->n) {
 			drive__advance(d, d->packet[from].ts_ns, true);
-			at = drive__cpu_ns();
+			at = drive__worker_ns(d);
 			wall = drive__wall_ns();
 		}
 	}
