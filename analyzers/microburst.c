@@ -553,7 +553,7 @@ static void close_second(struct judge *j)
 		bytes += j->bytes[i];
 	j->all_bytes += bytes;
 	/* The shortest windows first: what they show need not be told of longer ones. */
-	for (uint32_t i = 0; i < SCALES && !found; i++)
+	for (uint32_t i = 0; bytes && i < SCALES && !found; i++)
 		found = look(j, &scales[i], mean);
 	if (found) {
 		j->seconds_with++;

@@ -82,6 +82,7 @@ struct app_judge {
 	uint64_t now_ns;
 	bool at_end;
 	struct app_norm norm[NORMS];
+	uint32_t group_top; /* groups from here on were never used */
 	struct group group[GROUPS];
 	uint32_t pending_used; /* places ever taken */
 	struct pending pending[PENDING];
@@ -203,7 +204,7 @@ static struct group *group_of(struct app_judge *j, enum kind kind, const struct 
 {
 	struct group *free_one = NULL;
 
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i <= j->group_top && i < GROUPS; i++) {
 		struct group *g = &j->group[i];
 
 		if (g->kind == kind && is_about(g, subject, r))
@@ -211,13 +212,16 @@ static struct group *group_of(struct app_judge *j, enum kind kind, const struct 
 		if (!g->used && !free_one)
 			free_one = g;
 	}
-	if (free_one)
-		*free_one = (struct group){
-			.used = true,
-			.kind = (uint8_t)kind,
-			.protocol = r->protocol,
-			.server = subject->server,
-		};
+	if (!free_one)
+		return NULL;
+	*free_one = (struct group){
+		.used = true,
+		.kind = (uint8_t)kind,
+		.protocol = r->protocol,
+		.server = subject->server,
+	};
+	if (free_one == &j->group[j->group_top])
+		j->group_top++;
 	return free_one;
 }
 
@@ -624,7 +628,7 @@ void app_judge__tell(struct app_judge *judge, uint64_t now_ns, bool all)
 	for (uint32_t i = 0; i < judge->pending_used && all; i++)
 		if (judge->pending[i].group)
 			drop_pending(judge, &judge->pending[i]);
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i < judge->group_top; i++) {
 		struct group *g = &judge->group[i];
 
 		if (g->used && (g->is_held || is_in_outage(judge, g) != g->in_outage))

@@ -40,6 +40,7 @@ struct loss_judge {
 	struct tl_analyzer_judge view;
 	uint64_t withheld;
 	uint32_t dirty;
+	uint32_t group_top; /* groups from here on were never used */
 	struct loss_group group[GROUPS];
 	struct path path[SETS][WAYS];
 };
@@ -93,7 +94,7 @@ static void add_traffic(struct path *p, const struct loss_traffic *t)
 static struct loss_group *group_find(struct loss_judge *j, unsigned side, bool is_wide,
 				     const struct tl_endpoint *host)
 {
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct loss_group *g = &j->group[i];
 
 		if (g->used && g->side == side && g->is_wide == is_wide &&
@@ -119,6 +120,8 @@ static struct loss_group *group_make(struct loss_judge *j, unsigned side,
 			.generation = g->generation + 1,
 		};
 		g->host.port = 0;
+		if (i == j->group_top)
+			j->group_top++;
 		return g;
 	}
 	return NULL;
@@ -234,14 +237,14 @@ static struct loss_group *widen(struct loss_judge *j, unsigned side, const struc
 	struct loss_group *wide = NULL;
 	uint32_t hosts = 0;
 
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0; i < j->group_top; i++)
 		hosts += is_of_fan(&j->group[i], side, peer);
 	if (hosts >= HOSTS_APART)
 		wide = group_make(j, side, peer);
 	if (!wide)
 		return NULL;
 	wide->is_wide = true;
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct loss_group *g = &j->group[i];
 
 		if (!is_of_fan(g, side, peer))
@@ -465,7 +468,7 @@ void loss_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *
 	struct loss_judge *j = *(struct loss_judge **)state;
 
 	(void)totals;
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct loss_group *g = &j->group[i];
 
 		if (!g->used)
@@ -488,7 +491,7 @@ void loss_judge__finish(void *state, uint64_t now_ns, const struct tl_run_totals
 
 	(void)now_ns;
 	(void)totals;
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0; i < j->group_top; i++)
 		if (j->group[i].used)
 			tell(j, &j->group[i]);
 }

@@ -37,6 +37,7 @@ struct reset_judge {
 	uint32_t newest;
 	uint32_t groups_dirty, histories_dirty;
 	struct reset_record record[RECORDS];
+	uint32_t group_top; /* groups from here on were never used */
 	struct group group[GROUPS];
 	struct reset_history history[HISTORIES];
 	uint16_t order[RECORDS]; /* scratch: records of one group */
@@ -153,7 +154,7 @@ static struct group *group_get(struct reset_judge *j, const struct reset_record 
 	if (r->sender != RESET_BY_CLIENT)
 		memset(&about.client, 0, sizeof(about.client));
 	tl_pair__key(&about, (uint8_t)(r->sender << 4 | r->phase), key);
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = 0; i <= j->group_top && i < GROUPS; i++) {
 		struct group *g = &j->group[i];
 
 		if (g->used && !memcmp(g->key, key, sizeof(key)))
@@ -165,6 +166,8 @@ static struct group *group_get(struct reset_judge *j, const struct reset_record 
 		return NULL;
 	*free_one = (struct group){ .used = true, .generation = free_one->generation + 1 };
 	memcpy(free_one->key, key, sizeof(key));
+	if (free_one == &j->group[j->group_top])
+		j->group_top++;
 	return free_one;
 }
 
@@ -488,7 +491,7 @@ static void settle_histories(struct reset_judge *j, uint64_t now_ns)
 		if (!h->is_dirty)
 			continue;
 		tell_crash(j, h, now_ns);
-		for (uint32_t g = 0; g < GROUPS; g++)
+		for (uint32_t g = 0; g < j->group_top; g++)
 			if (j->group[g].used &&
 			    !memcmp(j->group[g].key + TL_ENDPOINT_KEY + 1, h->server.ip, 16))
 				touch(j, &j->group[g]);
@@ -499,7 +502,7 @@ static void settle_histories(struct reset_judge *j, uint64_t now_ns)
 
 static void settle_groups(struct reset_judge *j, uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < GROUPS && j->groups_dirty; i++) {
+	for (uint32_t i = 0; i < j->group_top && j->groups_dirty; i++) {
 		if (!j->group[i].used || !j->group[i].is_dirty)
 			continue;
 		settle(j, &j->group[i], now_ns);
@@ -515,7 +518,7 @@ void reset_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals 
 	settle_histories(j, now_ns);
 	settle_groups(j, now_ns);
 	/* The store settles their findings at this tick: what comes later is another one. */
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0; i < j->group_top; i++)
 		if (j->group[i].used && j->group[i].at_ns + TL_FINDING_QUIET_NS <= now_ns)
 			j->group[i].used = false;
 }
@@ -527,7 +530,7 @@ void reset_judge__finish(void *state, uint64_t now_ns, const struct tl_run_total
 	(void)totals;
 	settle_histories(j, now_ns);
 	/* Once more, with all that is known of the mirror by now. */
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0; i < j->group_top; i++)
 		if (j->group[i].used)
 			touch(j, &j->group[i]);
 	settle_groups(j, now_ns);

@@ -7,12 +7,11 @@
  *	events    x x  x                                        x
  *	          │____│____│____│_ … _│____│_________│_ … ____│_│_
  *	ticks          ^    ^    ^     ^    ^         ^        ^ ^
- *	          each 100 ms for 10 s of silence, each second   └ and where the silence ends,
- *	          for 100 s, each 10 s for 1000 s, and so on       the grid point before the event
+ *	          each 100 ms for 1 s of silence, each second    └ and where the silence ends,
+ *	          for 10 s, then at 20, 40, 80 s and so on         the grid point before the event
  *
  * A tick comes after all events older than its time and before all others. In a silence of any
- * length there are few; what waits for a time to come learns of it at most a tenth of the silence
- * late.
+ * length there are few (a day has about 40), for a capture may be made of silences.
  *
  *	while (tl_ticks__next(&ticks, event_ns, true, &tick_ns))     before an event
  *		…
@@ -31,7 +30,6 @@
 #include "tapline/analyzer.h"
 
 #define TL_TICKS_SECOND_NS 1000000000ull
-#define TL_TICKS_PER_STEP  10u /* a step grows when the silence is so many of the next one */
 
 struct tl_ticks {
 	uint64_t now_ns;   /* the newest tick; 0: nothing came yet */
@@ -49,6 +47,21 @@ static inline void tl_ticks__begin(struct tl_ticks *ticks, uint64_t now_ns)
 	*ticks = (struct tl_ticks){ now_ns, now_ns };
 }
 
+/* How far the next one is: the silence, in the largest of the steps that it has reached. */
+static inline uint64_t tl_ticks__step(uint64_t silence_ns)
+{
+	const uint64_t longest_ns = TL_TICKS_SECOND_NS << 32;
+	uint64_t step_ns = 10 * TL_TICKS_SECOND_NS;
+
+	if (silence_ns < TL_TICKS_SECOND_NS)
+		return TL_TICK_NS;
+	if (silence_ns < step_ns)
+		return TL_TICKS_SECOND_NS;
+	while (step_ns < longest_ns && step_ns * 2 <= silence_ns)
+		step_ns *= 2;
+	return step_ns;
+}
+
 /* Is there no tick between the newest one and this time? Only such an event may be heard. */
 static inline bool tl_ticks__covers(const struct tl_ticks *ticks, uint64_t event_ns)
 {
@@ -64,12 +77,11 @@ static inline void tl_ticks__hear(struct tl_ticks *ticks)
 static inline bool tl_ticks__next(struct tl_ticks *ticks, uint64_t until_ns, bool is_event,
 				  uint64_t *ret_tick_ns)
 {
-	uint64_t silence_ns = ticks->now_ns - ticks->heard_ns, step_ns = TL_TICK_NS, next_ns;
+	uint64_t step_ns, next_ns;
 
 	if (!ticks->now_ns || tl_ticks__covers(ticks, until_ns))
 		return false;
-	while (silence_ns / TL_TICKS_PER_STEP >= step_ns * TL_TICKS_PER_STEP)
-		step_ns *= TL_TICKS_PER_STEP;
+	step_ns = tl_ticks__step(ticks->now_ns - ticks->heard_ns);
 	next_ns = ticks->now_ns - ticks->now_ns % step_ns + step_ns;
 	/* A clock may stand at the end of all numbers. */
 	if (next_ns > until_ns || next_ns < step_ns) {
