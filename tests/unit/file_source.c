@@ -283,7 +283,7 @@ Test(file_source, several_files)
 		/* 5 s, then by milliseconds; at one time in that order, within a file in its own */
 		static const uint64_t frames[] = { 1, 1, 1, 1, 2, 3, 2, 3, 2 };
 
-		cr_assert_eq(r.packets[i].frame, frames[i]);
+		cr_assert_eq(r.packets[i].frame & TL_FRAME_MASK, frames[i]);
 		cr_assert_eq(r.packets[i].interface, i != 0);
 	}
 	cr_assert_eq(r.interface_count, 2);

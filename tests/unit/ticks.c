@@ -107,13 +107,26 @@ Test(ticks, no_silence_costs_many)
 	event(&g, T0);
 	event(&g, T0 + DAY);
 	cr_expect_lt(g.count, 48);
+	event(&g, T0 + 30 * DAY);
+	cr_expect_lt(g.count, 104);
+}
+
+Test(ticks, a_clock_that_was_set_is_no_silence)
+{
+	static struct grid g;
+
+	event(&g, T0);
 	event(&g, T0 + 365 * DAY);
-	cr_expect_lt(g.count, 110);
+	cr_expect_eq(g.count, 0);
+	event(&g, T0 + 365 * DAY + 110 * MS);
+	cr_expect_eq(g.count, 1);
+	cr_expect_eq(g.at[0], T0 + 365 * DAY + TL_TICK_NS);
 	event(&g, UINT64_MAX);
 	event(&g, UINT64_MAX);
-	cr_expect_lt(g.count, 240);
+	cr_expect_eq(g.count, 1);
 	cr_expect_gt(g.ticks.now_ns, UINT64_MAX - TL_TICK_NS, "the last one of all");
-	event(&g, T0); /* a clock that went back */
+	event(&g, T0); /* and back */
+	cr_expect_eq(g.count, 1);
 	cr_expect_gt(g.ticks.now_ns, UINT64_MAX - TL_TICK_NS);
 }
 

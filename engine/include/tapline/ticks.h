@@ -11,7 +11,9 @@
  *	          for 10 s, then at 20, 40, 80 s and so on         the grid point before the event
  *
  * A tick comes after all events older than its time and before all others. In a silence of any
- * length there are few (a day has about 40), for a capture may be made of silences.
+ * length there are few (a day has about 40), for a capture may be made of silences. One of a month
+ *is none: the clock was set (at a start without a battery, by NTP), or one packet's time is broken.
+ *The grid goes on from there, and what was open stays so until the next tick.
  *
  *	while (tl_ticks__next(&ticks, event_ns, true, &tick_ns))     before an event
  *		…
@@ -29,7 +31,8 @@
 
 #include "tapline/analyzer.h"
 
-#define TL_TICKS_SECOND_NS 1000000000ull
+#define TL_TICKS_SECOND_NS    1000000000ull
+#define TL_TICKS_CLOCK_SET_NS (30 * 86400 * TL_TICKS_SECOND_NS)
 
 struct tl_ticks {
 	uint64_t now_ns;   /* the newest tick; 0: nothing came yet */
@@ -81,6 +84,10 @@ static inline bool tl_ticks__next(struct tl_ticks *ticks, uint64_t until_ns, boo
 
 	if (!ticks->now_ns || tl_ticks__covers(ticks, until_ns))
 		return false;
+	if (is_event && until_ns - ticks->now_ns > TL_TICKS_CLOCK_SET_NS) {
+		tl_ticks__begin(ticks, tl_ticks__before(until_ns));
+		return false;
+	}
 	step_ns = tl_ticks__step(ticks->now_ns - ticks->heard_ns);
 	next_ns = ticks->now_ns - ticks->now_ns % step_ns + step_ns;
 	/* A clock may stand at the end of all numbers. */
