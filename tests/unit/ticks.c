@@ -84,7 +84,7 @@ Test(ticks, each_of_them_comes_while_packets_do)
 		cr_expect_eq(g.at[i], T0 + (i + 1) * TL_TICK_NS);
 }
 
-Test(ticks, what_waits_in_a_silence_learns_of_its_time_as_late_again_at_most)
+Test(ticks, what_waits_in_a_silence_learns_of_its_time_a_quarter_late_at_most)
 {
 	static struct grid g;
 
@@ -94,9 +94,7 @@ Test(ticks, what_waits_in_a_silence_learns_of_its_time_as_late_again_at_most)
 	for (uint32_t i = 1; i < g.count; i++) {
 		uint64_t silence = g.at[i - 1] - T0, step = g.at[i] - g.at[i - 1];
 
-		cr_expect_leq(step, silence);
-		cr_expect(silence >= SECOND || step == TL_TICK_NS);
-		cr_expect(silence >= 10 * SECOND || step <= SECOND);
+		cr_expect(silence < 10 * SECOND ? step == TL_TICK_NS : 4 * step <= silence);
 	}
 }
 
@@ -106,9 +104,9 @@ Test(ticks, no_silence_costs_many)
 
 	event(&g, T0);
 	event(&g, T0 + DAY);
-	cr_expect_lt(g.count, 48);
+	cr_expect_lt(g.count, 200);
 	event(&g, T0 + 30 * DAY);
-	cr_expect_lt(g.count, 104);
+	cr_expect_lt(g.count, 440);
 }
 
 Test(ticks, a_clock_that_was_set_is_no_silence)

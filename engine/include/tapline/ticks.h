@@ -7,13 +7,14 @@
  *	events    x x  x                                        x
  *	          │____│____│____│_ … _│____│_________│_ … ____│_│_
  *	ticks          ^    ^    ^     ^    ^         ^        ^ ^
- *	          each 100 ms for 1 s of silence, each second    └ and where the silence ends,
- *	          for 10 s, then at 20, 40, 80 s and so on         the grid point before the event
+ *	          each 100 ms for 10 s of silence,               └ and where the silence ends,
+ *	          then each 2 s, from 20 s on each 4 s, …          the grid point before the event
  *
  * A tick comes after all events older than its time and before all others. In a silence of any
- * length there are few (a day has about 40), for a capture may be made of silences. One of a month
- *is none: the clock was set (at a start without a battery, by NTP), or one packet's time is broken.
- *The grid goes on from there, and what was open stays so until the next tick.
+ * length there are few (a day has about 170), for a capture may be made of silences; what waits for
+ * a time to come learns of it at most a quarter of the silence late. One of a month is none: the
+ * clock was set (at a start without a battery, by NTP), or one packet's time is broken. The grid
+ * goes on from there, and what was open stays so until the next tick.
  *
  *	while (tl_ticks__next(&ticks, event_ns, true, &tick_ns))     before an event
  *		…
@@ -32,6 +33,7 @@
 #include "tapline/analyzer.h"
 
 #define TL_TICKS_SECOND_NS    1000000000ull
+#define TL_TICKS_LIVELY_NS    (10 * TL_TICKS_SECOND_NS)
 #define TL_TICKS_CLOCK_SET_NS (30 * 86400 * TL_TICKS_SECOND_NS)
 
 struct tl_ticks {
@@ -50,17 +52,15 @@ static inline void tl_ticks__begin(struct tl_ticks *ticks, uint64_t now_ns)
 	*ticks = (struct tl_ticks){ now_ns, now_ns };
 }
 
-/* How far the next one is: the silence, in the largest of the steps that it has reached. */
+/* How far the next one is: a fifth to a tenth of the silence, doubling. */
 static inline uint64_t tl_ticks__step(uint64_t silence_ns)
 {
 	const uint64_t longest_ns = TL_TICKS_SECOND_NS << 32;
-	uint64_t step_ns = 10 * TL_TICKS_SECOND_NS;
+	uint64_t step_ns = 2 * TL_TICKS_SECOND_NS;
 
-	if (silence_ns < TL_TICKS_SECOND_NS)
+	if (silence_ns < TL_TICKS_LIVELY_NS)
 		return TL_TICK_NS;
-	if (silence_ns < step_ns)
-		return TL_TICKS_SECOND_NS;
-	while (step_ns < longest_ns && step_ns * 2 <= silence_ns)
+	while (step_ns < longest_ns && step_ns * 10 <= silence_ns)
 		step_ns *= 2;
 	return step_ns;
 }
