@@ -256,6 +256,7 @@ struct judge {
 	uint64_t first_ns, last_ns;
 	struct tl_host host[JUDGE_SETS * TL_HOSTS_WAYS];
 	struct storm storm[JUDGE_SETS];
+	uint64_t due_second; /* none is over before */
 };
 
 static int judge_init(void *state, const struct tl_analyzer_judge *view)
@@ -422,6 +423,8 @@ static void watch_storm(struct judge *j, const struct report *r, const struct tl
 	host_add(&s->now, host);
 	if (r->last_ns > s->now_last_ns)
 		s->now_last_ns = r->last_ns;
+	if (s->second + LATEST_REPORT_S < j->due_second)
+		j->due_second = s->second + LATEST_REPORT_S;
 }
 
 static void observe(void *state, const struct tl_observation *observation)
@@ -449,16 +452,24 @@ static void observe(void *state, const struct tl_observation *observation)
 static void judge_tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
 {
 	struct judge *j = state;
+	uint64_t due_second = UINT64_MAX;
 
 	(void)totals;
-	for (uint32_t i = 0; i < JUDGE_SETS; i++) {
+	for (uint32_t i = 0; now_ns / SECOND_NS >= j->due_second && i < JUDGE_SETS; i++) {
 		struct storm *s = &j->storm[i];
 
-		if (!s->now.connections || s->second + LATEST_REPORT_S > now_ns / SECOND_NS)
+		if (!s->now.connections)
 			continue;
+		if (s->second + LATEST_REPORT_S > now_ns / SECOND_NS) {
+			if (s->second + LATEST_REPORT_S < due_second)
+				due_second = s->second + LATEST_REPORT_S;
+			continue;
+		}
 		close_second(j, s);
 		s->now = (struct tl_host){ 0 };
 	}
+	if (now_ns / SECOND_NS >= j->due_second)
+		j->due_second = due_second;
 }
 
 static const struct tl_host *heaviest(const struct judge *j)

@@ -71,7 +71,8 @@ struct connect_judge {
 	uint64_t withheld; /* reports not sent, and attempts for which there was no group */
 	uint32_t attempt_chain[ATTEMPTS];
 	uint16_t group_chain[GROUPS];
-	uint32_t group_top; /* groups from here on were never used */
+	uint32_t group_top;  /* groups from here on were never used */
+	bool are_groups_new; /* since the last tick: attempts came, or one was forgotten */
 	struct connect_attempt attempt[ATTEMPTS];
 	struct connect_group group[GROUPS];
 	struct breadth breadth[BREADTHS];
@@ -191,6 +192,7 @@ static void group_forget(struct connect_judge *j, struct connect_group *g)
 		at = &j->group[*at].next;
 	*at = g->next;
 	g->used = false;
+	j->are_groups_new = true;
 }
 
 static struct connect_group *group_of(struct connect_judge *j, const struct connect_attempt *a)
@@ -247,12 +249,15 @@ static bool is_stuck(const struct connect_judge *j, const struct connect_group *
 	       tl_outage__is_stuck(j->view.findings, &g->subject.server, g->first_ns, g->last_ns);
 }
 
-/* Has another finding changed what is to be said of it? */
-static bool is_seen_anew(const struct connect_judge *j, const struct connect_group *g)
+/* Has another finding, or another group, changed what is to be said of it? */
+static bool is_seen_anew(const struct connect_judge *j, const struct connect_group *g,
+			 bool are_groups_new)
 {
 	return is_in_outage(j, g) != g->in_outage || is_stuck(j, g) != g->is_stuck ||
-	       connect_groups__is_knock(j->group, GROUPS, g) != g->is_knock ||
-	       connect_groups__is_refused_unseen(j->group, GROUPS, g) != g->is_refused_unseen;
+	       (are_groups_new &&
+		(connect_groups__is_knock(j->group, j->group_top, g) != g->is_knock ||
+		 connect_groups__is_refused_unseen(j->group, j->group_top, g) !=
+			 g->is_refused_unseen));
 }
 
 static void tell(struct connect_judge *j, struct connect_group *g)
@@ -276,8 +281,8 @@ static void tell(struct connect_judge *j, struct connect_group *g)
 	g->withheld = j->withheld;
 	g->in_outage = is_in_outage(j, g);
 	g->is_stuck = is_stuck(j, g);
-	g->is_knock = connect_groups__is_knock(j->group, GROUPS, g);
-	g->is_refused_unseen = connect_groups__is_refused_unseen(j->group, GROUPS, g);
+	g->is_knock = connect_groups__is_knock(j->group, j->group_top, g);
+	g->is_refused_unseen = connect_groups__is_refused_unseen(j->group, j->group_top, g);
 	f = tl_findings__begin(j->view.findings, connect_words__kind(g->key.kind), &g->key,
 			       sizeof(g->key), &is_new);
 	connect_words__write(g, j->view.facts, f);
@@ -628,6 +633,8 @@ void connect_judge__observe(void *state, const struct tl_observation *observatio
 	memset(&data, 0, sizeof(data));
 	memcpy(&data, observation->data,
 	       observation->data_bytes < sizeof(data) ? observation->data_bytes : sizeof(data));
+	if (observation->kind != CONNECT_OBSERVED_SERVERS)
+		j->are_groups_new = true;
 	if (observation->kind == CONNECT_OBSERVED_ATTEMPT)
 		observe_report(j, &observation->subject, &data.report);
 	else if (observation->kind == CONNECT_OBSERVED_ICMP)
@@ -646,13 +653,15 @@ static void take_totals(struct connect_judge *j, const struct tl_run_totals *tot
 void connect_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
 {
 	struct connect_judge *j = *(struct connect_judge **)state;
+	const bool are_groups_new = j->are_groups_new;
 
 	take_totals(j, totals);
 	j->now_ns = now_ns;
+	j->are_groups_new = false;
 	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct connect_group *g = &j->group[i];
 
-		if (g->used && (g->held || (g->told && is_seen_anew(j, g))))
+		if (g->used && (g->held || (g->told && is_seen_anew(j, g, are_groups_new))))
 			tell(j, g);
 		if (!g->used || !g->told || g->at_ns + TL_FINDING_QUIET_NS > now_ns)
 			continue;
