@@ -82,7 +82,8 @@ struct app_judge {
 	uint64_t now_ns;
 	bool at_end;
 	struct app_norm norm[NORMS];
-	uint32_t group_top; /* groups from here on were never used */
+	uint32_t group_top;	/* groups from here on were never used */
+	uint64_t seen_findings; /* their version at the last tick */
 	struct group group[GROUPS];
 	uint32_t pending_used; /* places ever taken */
 	struct pending pending[PENDING];
@@ -438,14 +439,12 @@ static void word(struct app_judge *j, const struct group *g, struct tl_finding *
 /* Does a finding say that this server's connections were cut then, all of them in one way? */
 static bool says_cut(const struct tl_finding *f, const struct group *g)
 {
-	if (strcmp(f->kind, "tcp.reset") && strcmp(f->kind, "tcp.idle_timeout"))
-		return false;
 	/* Of so many cuts that of a few may not have been shown. */
-	return f->severity >= TL_WARNING &&
+	return f->severity >= TL_WARNING && f->subject.server.port == g->server.port &&
 	       f->count >= (g->cut == g->count ? g->count : MANY_CUTS * g->count) &&
-	       f->subject.server.port == g->server.port &&
 	       tl_endpoint__same_host(&f->subject.server, &g->server) &&
-	       f->first_ns <= g->last_ns && f->last_ns >= g->first_end_ns;
+	       f->first_ns <= g->last_ns && f->last_ns >= g->first_end_ns &&
+	       (!strcmp(f->kind, "tcp.reset") || !strcmp(f->kind, "tcp.idle_timeout"));
 }
 
 /*
@@ -622,6 +621,10 @@ bool app_judge__observe(struct app_judge *judge, const struct tl_subject *subjec
 
 void app_judge__tell(struct app_judge *judge, uint64_t now_ns, bool all)
 {
+	const bool are_findings_new =
+		tl_findings__version(judge->view.findings) != judge->seen_findings;
+
+	judge->seen_findings = tl_findings__version(judge->view.findings);
 	judge->now_ns = now_ns;
 	judge->at_end = all;
 	/* Of whom no more was heard. */
@@ -631,7 +634,8 @@ void app_judge__tell(struct app_judge *judge, uint64_t now_ns, bool all)
 	for (uint32_t i = 0; i < judge->group_top; i++) {
 		struct group *g = &judge->group[i];
 
-		if (g->used && (g->is_held || is_in_outage(judge, g) != g->in_outage))
+		if (g->used &&
+		    (g->is_held || (are_findings_new && is_in_outage(judge, g) != g->in_outage)))
 			tell(judge, g);
 		if (!g->used || g->pending || (!all && g->last_ns + TL_FINDING_QUIET_NS > now_ns))
 			continue;

@@ -71,8 +71,9 @@ struct connect_judge {
 	uint64_t withheld; /* reports not sent, and attempts for which there was no group */
 	uint32_t attempt_chain[ATTEMPTS];
 	uint16_t group_chain[GROUPS];
-	uint32_t group_top;  /* groups from here on were never used */
-	bool are_groups_new; /* since the last tick: attempts came, or one was forgotten */
+	uint32_t group_top;	/* groups from here on were never used */
+	bool are_groups_new;	/* since the last tick: attempts came, or one was forgotten */
+	uint64_t seen_findings; /* their version at the last tick */
 	struct connect_attempt attempt[ATTEMPTS];
 	struct connect_group group[GROUPS];
 	struct breadth breadth[BREADTHS];
@@ -250,14 +251,11 @@ static bool is_stuck(const struct connect_judge *j, const struct connect_group *
 }
 
 /* Has another finding, or another group, changed what is to be said of it? */
-static bool is_seen_anew(const struct connect_judge *j, const struct connect_group *g,
-			 bool are_groups_new)
+static bool is_seen_anew(const struct connect_judge *j, const struct connect_group *g)
 {
 	return is_in_outage(j, g) != g->in_outage || is_stuck(j, g) != g->is_stuck ||
-	       (are_groups_new &&
-		(connect_groups__is_knock(j->group, j->group_top, g) != g->is_knock ||
-		 connect_groups__is_refused_unseen(j->group, j->group_top, g) !=
-			 g->is_refused_unseen));
+	       connect_groups__is_knock(j->group, j->group_top, g) != g->is_knock ||
+	       connect_groups__is_refused_unseen(j->group, j->group_top, g) != g->is_refused_unseen;
 }
 
 static void tell(struct connect_judge *j, struct connect_group *g)
@@ -653,15 +651,17 @@ static void take_totals(struct connect_judge *j, const struct tl_run_totals *tot
 void connect_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
 {
 	struct connect_judge *j = *(struct connect_judge **)state;
-	const bool are_groups_new = j->are_groups_new;
+	const bool is_anything_new =
+		j->are_groups_new || tl_findings__version(j->view.findings) != j->seen_findings;
 
 	take_totals(j, totals);
 	j->now_ns = now_ns;
 	j->are_groups_new = false;
+	j->seen_findings = tl_findings__version(j->view.findings);
 	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct connect_group *g = &j->group[i];
 
-		if (g->used && (g->held || (g->told && is_seen_anew(j, g, are_groups_new))))
+		if (g->used && (g->held || (g->told && is_anything_new && is_seen_anew(j, g))))
 			tell(j, g);
 		if (!g->used || !g->told || g->at_ns + TL_FINDING_QUIET_NS > now_ns)
 			continue;

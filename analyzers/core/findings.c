@@ -59,6 +59,7 @@ struct tl_findings {
 	uint32_t used; /* entries ever taken from the array */
 	struct entry *free;
 	struct list quiet, dirty;
+	uint64_t version;
 	struct entry *bucket[BUCKETS];
 	struct entry entry[TL_FINDINGS_MAX];
 };
@@ -115,8 +116,10 @@ static void drop(struct tl_findings *s, struct entry *e)
 	while (*at != e)
 		at = &(*at)->next;
 	*at = e->next;
-	if (e->is_committed)
+	if (e->is_committed) {
 		LIST_REMOVE(&s->quiet, quiet, e);
+		s->version++;
+	}
 	if (e->is_dirty)
 		LIST_REMOVE(&s->dirty, dirty, e);
 	e->next = s->free;
@@ -212,6 +215,11 @@ const struct tl_finding *tl_findings__next(const struct tl_findings *findings,
 	return e ? &e->finding : NULL;
 }
 
+uint64_t tl_findings__version(const struct tl_findings *findings)
+{
+	return findings->version;
+}
+
 void tl_findings__commit(struct tl_findings *findings, struct tl_finding *finding, uint64_t at_ns)
 {
 	struct entry *e = (struct entry *)finding;
@@ -231,6 +239,7 @@ void tl_findings__commit(struct tl_findings *findings, struct tl_finding *findin
 		e->at_ns = at_ns;
 		quiet_insert(findings, e);
 	}
+	findings->version++;
 	mark_dirty(findings, e);
 }
 

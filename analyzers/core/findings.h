@@ -32,6 +32,9 @@ struct tl_finding *tl_findings__begin(struct tl_findings *findings, const char *
 /* The open finding of `kind` about `key`; NULL when there is none. Borrowed until the next call. */
 const struct tl_finding *tl_findings__peek(const struct tl_findings *findings, const char *kind,
 					   const void *key, size_t key_bytes);
+/* Grows with each commit and with each that is settled or retracted: else nothing is to be seen
+ * anew. */
+uint64_t tl_findings__version(const struct tl_findings *findings);
 /* The open findings, one after the other; NULL begins, and ends. Borrowed until the next commit. */
 const struct tl_finding *tl_findings__next(const struct tl_findings *findings,
 					   const struct tl_finding *finding);

@@ -40,7 +40,8 @@ struct loss_judge {
 	struct tl_analyzer_judge view;
 	uint64_t withheld;
 	uint32_t dirty;
-	uint32_t group_top; /* groups from here on were never used */
+	uint64_t seen_findings; /* their version at the last tick */
+	uint32_t group_top;	/* groups from here on were never used */
 	struct loss_group group[GROUPS];
 	struct path path[SETS][WAYS];
 };
@@ -360,14 +361,15 @@ static bool says_gone(const struct loss_group *g, const struct tl_finding *f)
 {
 	const struct tl_subject *s = &f->subject;
 
-	if (strcmp(f->kind, "connect.no_answer") && strcmp(f->kind, "connect.unreachable"))
-		return false;
-	if (f->first_ns > last_ns(g) + GONE_SLACK_NS || f->last_ns + GONE_SLACK_NS < first_ns(g))
-		return false;
-	/* Of many servers at once the finding names one: then the client is what counts. */
-	return tl_endpoint__same_host(&s->server, &g->host) ||
-	       (tl_finding__detail_get_u64(f, "servers") > 1 &&
-		tl_endpoint__same_host(&s->client, &g->subject.client));
+	if (!tl_endpoint__same_host(&s->server, &g->host)) {
+		/* Of many servers at once the finding names one: then the client is what counts. */
+		if (!tl_endpoint__same_host(&s->client, &g->subject.client) ||
+		    tl_finding__detail_get_u64(f, "servers") <= 1)
+			return false;
+	}
+	return (!strcmp(f->kind, "connect.no_answer") || !strcmp(f->kind, "connect.unreachable")) &&
+	       f->first_ns <= last_ns(g) + GONE_SLACK_NS &&
+	       f->last_ns + GONE_SLACK_NS >= first_ns(g);
 }
 
 /* One cause, one finding: what was sent again in vain to a host that answers no SYN either. */
@@ -466,14 +468,16 @@ void loss_judge__observe(void *state, const struct tl_observation *observation)
 void loss_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
 {
 	struct loss_judge *j = *(struct loss_judge **)state;
+	const bool are_findings_new = tl_findings__version(j->view.findings) != j->seen_findings;
 
 	(void)totals;
+	j->seen_findings = tl_findings__version(j->view.findings);
 	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct loss_group *g = &j->group[i];
 
 		if (!g->used)
 			continue;
-		if (g->told && !g->is_explained && is_explained(j, g))
+		if (are_findings_new && g->told && !g->is_explained && is_explained(j, g))
 			touch(j, g);
 		if (g->is_dirty) {
 			tell(j, g);
