@@ -114,6 +114,13 @@ struct dns_group_proof {
 
 enum dns_what { DNS_WHAT_QUERY, DNS_WHAT_ANSWER, DNS_WHAT_ICMP };
 
+/* Answers to clients of a group, as of a version of all answers (core/dns_judge.c). */
+struct dns_group_answers {
+	uint64_t version;
+	uint32_t clients; /* looked at */
+	uint64_t count, last_ns;
+};
+
 struct dns_group {
 	struct dns_group_key key;
 	bool used, told;
@@ -134,6 +141,7 @@ struct dns_group {
 	struct tl_endpoint reporter;
 	uint32_t clients, names; /* distinct, as far as counted */
 	uint32_t client[DNS_GROUP_CLIENTS];
+	struct dns_group_answers answers;
 	uint64_t name[DNS_GROUP_NAMES];
 	char suffix[TL_DNS_NAME]; /* that all names have in common, by whole labels; may be "" */
 	uint32_t recent_at;

@@ -5,7 +5,9 @@
  *
  *	answers:  a table of counts, by what is asked of it (enum tag)
  *	held:     a ring of unanswered tries, each for DNS_HOLD_NS
- *	groups:   found by key; more than NAMES_APART names of one server fold into one group
+ *	groups:   more than NAMES_APART names of one server fold into one group
+ *
+ * Held tries are found by their question, groups by their kind and server (core/index.h).
  *
  *	unanswered ─► held ─► answered by another try? ─► late: slow group; else no fault
  *	                 └──► no_answer group ─► a witness? ─► finding
@@ -20,6 +22,7 @@
 #include <string.h>
 
 #include "core/dns.h"
+#include "core/index.h"
 #include "core/text.h"
 
 #define SETS	    16384u /* powers of two */
@@ -54,7 +57,6 @@ struct answers {
 };
 
 struct held {
-	bool used;
 	struct dns_question question;
 	struct tl_subject subject;
 	struct dns_report report;
@@ -68,8 +70,13 @@ struct dns_judge {
 	uint64_t first_ns, orphans, unanswered, packets;
 	uint32_t held_oldest, held_count;
 	struct held held[HELD];
+	struct tl_index held_index; /* by question */
+	uint16_t held_first[HELD], held_next[HELD];
 	uint32_t group_top; /* groups from here on were never used */
 	struct dns_group group[GROUPS];
+	struct tl_index group_index; /* by kind and server; what is in it is used */
+	uint16_t group_first[GROUPS], group_next[GROUPS];
+	uint64_t answers_version; /* grows with each one that is added */
 	struct answers answers[SETS * WAYS];
 };
 
@@ -111,6 +118,7 @@ static void answers_add(struct dns_judge *j, enum tag tag, const struct dns_ques
 				e = &set[i];
 		*e = (struct answers){ .key = key };
 	}
+	j->answers_version++;
 	e->count++;
 	e->records += !!(a->flags & DNS_ANSWER_RECORDS);
 	e->before_ns = e->last_ns;
@@ -122,6 +130,11 @@ static bool same_question(const struct dns_question *a, const struct dns_questio
 {
 	return a->client == b->client && a->server == b->server && a->name_hash == b->name_hash &&
 	       a->qtype == b->qtype;
+}
+
+static uint64_t hash_of_question(const struct dns_question *q)
+{
+	return key_of(BY_QUESTION, q) >> 1;
 }
 
 /*
@@ -136,8 +149,9 @@ static bool is_orphan(struct dns_judge *j, const struct dns_answer *a)
 	if (a->flags & DNS_ANSWER_MATCHED || a->ts_ns < j->first_ns + ORPHAN_NS ||
 	    (known && a->ts_ns < known->last_ns + ORPHAN_NS))
 		return false;
-	for (uint32_t i = 0; i < HELD; i++)
-		if (j->held[i].used && same_question(&j->held[i].question, &q))
+	for (uint32_t i = tl_index__first(&j->held_index, hash_of_question(&q)); i != TL_INDEX_END;
+	     i = tl_index__after(&j->held_index, i))
+		if (same_question(&j->held[i].question, &q))
 			return false;
 	return true;
 }
@@ -195,25 +209,48 @@ static const char *kind_name(const struct dns_group *g)
 	return name[g->key.kind];
 }
 
+static uint64_t hash_of_server(const struct dns_group_key *key)
+{
+	return tl_text__hash((uint64_t)key->kind << 16 | key->port, key->server,
+			     sizeof(key->server));
+}
+
+/* The places of groups that may be of that kind and server, in order. */
+static uint32_t groups_first(const struct dns_judge *j, const struct dns_group_key *key)
+{
+	return tl_index__first(&j->group_index, hash_of_server(key));
+}
+
+static uint32_t groups_after(const struct dns_judge *j, uint32_t place)
+{
+	return tl_index__after(&j->group_index, place);
+}
+
 static struct dns_group *group_find(struct dns_judge *j, const struct dns_group_key *key)
 {
-	for (uint32_t i = 0; i < GROUPS; i++)
-		if (j->group[i].used && !memcmp(&j->group[i].key, key, sizeof(*key)))
+	for (uint32_t i = groups_first(j, key); i != TL_INDEX_END; i = groups_after(j, i))
+		if (!memcmp(&j->group[i].key, key, sizeof(*key)))
 			return &j->group[i];
 	return NULL;
 }
 
 static struct dns_group *group_make(struct dns_judge *j, const struct dns_group_key *key)
 {
-	for (uint32_t i = 0; i < GROUPS; i++) {
-		if (j->group[i].used)
-			continue;
-		j->group[i] = (struct dns_group){ .used = true, .key = *key };
-		if (i >= j->group_top)
-			j->group_top = i + 1;
-		return &j->group[i];
-	}
-	return NULL;
+	uint32_t i = tl_index__free_place(&j->group_index);
+
+	if (i == TL_INDEX_END)
+		return NULL;
+	j->group[i] = (struct dns_group){ .used = true, .key = *key };
+	tl_index__add(&j->group_index, hash_of_server(key), i);
+	if (i >= j->group_top)
+		j->group_top = i + 1;
+	return &j->group[i];
+}
+
+static void group_drop(struct dns_judge *j, struct dns_group *g)
+{
+	tl_index__remove(&j->group_index, hash_of_server(&g->key), (uint32_t)(g - j->group));
+	g->used = false;
 }
 
 static void untell(struct dns_judge *j, struct dns_group *g)
@@ -235,17 +272,18 @@ static struct dns_group *widen(struct dns_judge *j, const struct dns_group_key *
 
 	if (!g)
 		return NULL;
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = groups_first(j, wide), next; i != TL_INDEX_END; i = next) {
 		struct dns_group *own = &j->group[i];
 		struct dns_group_key key = own->key;
 
+		next = groups_after(j, i);
 		key.is_wide = 1;
 		key.name_hash = 0;
-		if (!own->used || own->key.is_wide || memcmp(&key, wide, sizeof(key)))
+		if (own->key.is_wide || memcmp(&key, wide, sizeof(key)))
 			continue;
 		dns_group__merge(g, own);
 		untell(j, own);
-		own->used = false;
+		group_drop(j, own);
 	}
 	return g;
 }
@@ -254,10 +292,10 @@ static uint32_t names_apart(const struct dns_judge *j, const struct dns_group_ke
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < GROUPS; i++) {
+	for (uint32_t i = groups_first(j, wide); i != TL_INDEX_END; i = groups_after(j, i)) {
 		struct dns_group_key key = j->group[i].key;
 
-		if (!j->group[i].used || key.is_wide)
+		if (key.is_wide)
 			continue;
 		key.is_wide = 1;
 		key.name_hash = 0;
@@ -317,7 +355,25 @@ static void look_elsewhere(struct dns_judge *j, const struct dns_group *g, uint3
 	}
 }
 
-static struct dns_context context_of(struct dns_judge *j, const struct dns_group *g)
+/* What the server answered to the group's clients: only those that are new, if nothing else is. */
+static void look_at_clients(struct dns_judge *j, struct dns_group *g, uint32_t server)
+{
+	struct dns_group_answers *sum = &g->answers;
+
+	if (sum->version != j->answers_version)
+		*sum = (struct dns_group_answers){ .version = j->answers_version };
+	for (; sum->clients < g->clients; sum->clients++) {
+		const struct dns_question pair = { .client = g->client[sum->clients],
+						   .server = server };
+		const struct answers *a = answers_find(j, BY_PAIR, &pair);
+
+		sum->count += a ? a->count : 0;
+		if (a && a->last_ns > sum->last_ns)
+			sum->last_ns = a->last_ns;
+	}
+}
+
+static struct dns_context context_of(struct dns_judge *j, struct dns_group *g)
 {
 	uint32_t server = dns_host_hash(&g->subject.server, g->subject.server.port);
 	struct dns_context c = {
@@ -329,14 +385,9 @@ static struct dns_context context_of(struct dns_judge *j, const struct dns_group
 		.withheld = j->withheld,
 	};
 
-	for (uint32_t i = 0; i < g->clients; i++) {
-		const struct dns_question pair = { .client = g->client[i], .server = server };
-		const struct answers *a = answers_find(j, BY_PAIR, &pair);
-
-		c.clients_answers += a ? a->count : 0;
-		if (a && a->last_ns > c.last_answer_ns)
-			c.last_answer_ns = a->last_ns;
-	}
+	look_at_clients(j, g, server);
+	c.clients_answers = g->answers.count;
+	c.last_answer_ns = g->answers.last_ns;
 	for (uint32_t i = 0; i < g->names; i++)
 		c.a_is_fine &= count_of(j, BY_NAME,
 					&(struct dns_question){ .name_hash = g->name[i],
@@ -356,7 +407,7 @@ static uint64_t moved_on_from(const struct dns_judge *j, const struct dns_group 
 {
 	uint64_t n = 0;
 
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = groups_first(j, &g->key); i != TL_INDEX_END; i = groups_after(j, i))
 		if (same_server(&j->group[i], g))
 			n += j->group[i].moved_on;
 	return n;
@@ -444,7 +495,9 @@ static void count_in(struct dns_judge *j, enum dns_kind kind, const struct tl_su
 	dns_group__add(g, subject, &q, r);
 	tell(j, g);
 	/* That client is a witness for the other names of the server, too. */
-	for (uint32_t i = 0; i < GROUPS && r->flags & DNS_MOVED_ON; i++)
+	if (!(r->flags & DNS_MOVED_ON))
+		return;
+	for (uint32_t i = groups_first(j, &g->key); i != TL_INDEX_END; i = groups_after(j, i))
 		if (&j->group[i] != g && !j->group[i].told && same_server(&j->group[i], g))
 			tell(j, &j->group[i]);
 }
@@ -473,11 +526,12 @@ static bool is_unanswered_at_end(struct dns_judge *j, const struct held *h)
 		return true;
 	if (r->seen_ns - r->first_ns >= UNANSWERED_NS || r->last_ns - r->first_ns >= RETRY_NS)
 		return true;
-	for (uint32_t i = 0; i < HELD; i++) {
+	for (uint32_t i = tl_index__first(&j->held_index, hash_of_question(&h->question));
+	     i != TL_INDEX_END; i = tl_index__after(&j->held_index, i)) {
 		const struct held *o = &j->held[i];
 		uint64_t a = o->report.first_ns, b = r->first_ns;
 
-		if (o->used && same_question(&o->question, &h->question) &&
+		if (same_question(&o->question, &h->question) &&
 		    (a > b ? a - b : b - a) >= RETRY_NS)
 			return true;
 	}
@@ -510,7 +564,8 @@ static void decide(struct dns_judge *j, const struct held *h)
 
 static void hold(struct dns_judge *j, const struct tl_subject *subject, const struct dns_report *r)
 {
-	struct held *h = &j->held[(j->held_oldest + j->held_count) % HELD];
+	uint32_t place = (j->held_oldest + j->held_count) % HELD;
+	struct held *h = &j->held[place];
 
 	if (j->held_count == HELD) {
 		j->withheld++;
@@ -518,13 +573,13 @@ static void hold(struct dns_judge *j, const struct tl_subject *subject, const st
 	}
 	j->held_count++;
 	*h = (struct held){
-		.used = true,
 		.subject = *subject,
 		.report = *r,
 		.question = { dns_host_hash(&subject->client, 0),
 			      dns_host_hash(&subject->server, subject->server.port), r->name_hash,
 			      r->qtype },
 	};
+	tl_index__add(&j->held_index, hash_of_question(&h->question), place);
 }
 
 static void release(struct dns_judge *j, uint64_t now_ns, bool is_end)
@@ -536,11 +591,12 @@ static void release(struct dns_judge *j, uint64_t now_ns, bool is_end)
 			return;
 		if (!(h->report.flags & DNS_BY_CAPTURE) || is_unanswered_at_end(j, h))
 			decide(j, h);
-		j->held_oldest = (j->held_oldest + 1) % HELD;
-		j->held_count--;
 		/* Its question still counts for the tries that come after it. */
 		if (!is_end)
-			h->used = false;
+			tl_index__remove(&j->held_index, hash_of_question(&h->question),
+					 j->held_oldest);
+		j->held_oldest = (j->held_oldest + 1) % HELD;
+		j->held_count--;
 	}
 }
 
@@ -554,6 +610,8 @@ int dns_judge__init(void *state, const struct tl_analyzer_judge *view)
 	if (!j)
 		return -ENOMEM;
 	j->view = *view;
+	j->held_index = (struct tl_index){ j->held_first, j->held_next, HELD, HELD, 0 };
+	j->group_index = (struct tl_index){ j->group_first, j->group_next, GROUPS, GROUPS, 0 };
 	*ret_judge = j;
 	return 0;
 }
@@ -625,7 +683,7 @@ void dns_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *t
 		if (!g->used || g->at_ns + TL_FINDING_QUIET_NS > now_ns)
 			continue;
 		tell(j, g);
-		g->used = false;
+		group_drop(j, g);
 	}
 }
 

@@ -3,7 +3,7 @@
  * The judge of reset (reset.h): groups the RSTs, and takes out of the groups what has a cause of
  * its own: a service that was down, a timer.
  *
- *	records: a ring, the oldest is baked into its group's sum
+ *	records: a ring, the oldest is baked into its group's sum; found by group (core/index.h)
  *	groups:  found by key (service, sender, phase; a client's own by the client, too)
  *
  *	tick: each group that changed ─► records, in order of time ─► in an outage?  ─►
@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/index.h"
 #include "core/reset.h"
 
 #define RECORDS	  1024u
@@ -37,8 +38,14 @@ struct reset_judge {
 	uint32_t newest;
 	uint32_t groups_dirty, histories_dirty;
 	struct reset_record record[RECORDS];
+	struct tl_index record_index; /* by group; what is in it is used */
+	struct tl_index quiet_index;  /* of these, the quiet ones, by connection */
+	uint16_t record_first[GROUPS], record_next[RECORDS];
+	uint16_t quiet_first[RECORDS], quiet_next[RECORDS];
 	uint32_t group_top; /* groups from here on were never used */
 	struct group group[GROUPS];
+	struct tl_index group_index; /* by key; what is in it is used */
+	uint16_t group_first[GROUPS], group_next[GROUPS];
 	struct reset_history history[HISTORIES];
 	uint16_t order[RECORDS]; /* scratch: records of one group */
 	uint64_t idle[RECORDS];
@@ -148,27 +155,35 @@ static struct group *group_get(struct reset_judge *j, const struct reset_record 
 	const struct reset_report *r = &record->report;
 	struct tl_subject about = record->subject;
 	uint8_t key[TL_PAIR_KEY];
-	struct group *free_one = NULL;
+	struct group *g;
+	uint64_t hash;
+	uint32_t i;
 
 	/* What a server or a box in its place does is one cause, whoever it happens to. */
 	if (r->sender != RESET_BY_CLIENT)
 		memset(&about.client, 0, sizeof(about.client));
 	tl_pair__key(&about, (uint8_t)(r->sender << 4 | r->phase), key);
-	for (uint32_t i = 0; i <= j->group_top && i < GROUPS; i++) {
-		struct group *g = &j->group[i];
-
-		if (g->used && !memcmp(g->key, key, sizeof(key)))
-			return g;
-		if (!g->used && !free_one)
-			free_one = g;
-	}
-	if (!free_one)
+	hash = tl_text__hash(0, key, sizeof(key));
+	for (i = tl_index__first(&j->group_index, hash); i != TL_INDEX_END;
+	     i = tl_index__after(&j->group_index, i))
+		if (!memcmp(j->group[i].key, key, sizeof(key)))
+			return &j->group[i];
+	i = tl_index__free_place(&j->group_index);
+	if (i == TL_INDEX_END)
 		return NULL;
-	*free_one = (struct group){ .used = true, .generation = free_one->generation + 1 };
-	memcpy(free_one->key, key, sizeof(key));
-	if (free_one == &j->group[j->group_top])
-		j->group_top++;
-	return free_one;
+	g = &j->group[i];
+	*g = (struct group){ .used = true, .generation = g->generation + 1 };
+	memcpy(g->key, key, sizeof(key));
+	tl_index__add(&j->group_index, hash, i);
+	j->group_top += i == j->group_top;
+	return g;
+}
+
+static void group_drop(struct reset_judge *j, struct group *g)
+{
+	tl_index__remove(&j->group_index, tl_text__hash(0, g->key, sizeof(g->key)),
+			 (uint32_t)(g - j->group));
+	g->used = false;
 }
 
 static struct group *group_of(struct reset_judge *j, const struct reset_record *record)
@@ -206,18 +221,50 @@ static bool is_quiet(const struct reset_record *record)
 	return record->report.flags & RESET_QUIET;
 }
 
+static uint64_t hash_of_connection(const struct tl_subject *s)
+{
+	uint64_t hash = tl_text__hash((uint64_t)s->client.port << 16 | s->server.port, s->client.ip,
+				      sizeof(s->client.ip));
+
+	return tl_text__hash(hash, s->server.ip, sizeof(s->server.ip));
+}
+
+static void record_use(struct reset_judge *j, struct reset_record *record)
+{
+	uint32_t place = (uint32_t)(record - j->record);
+
+	record->used = true;
+	tl_index__add(&j->record_index, record->group, place);
+	if (is_quiet(record))
+		tl_index__add(&j->quiet_index, hash_of_connection(&record->subject), place);
+}
+
+static void record_drop(struct reset_judge *j, struct reset_record *record)
+{
+	uint32_t place = (uint32_t)(record - j->record);
+
+	if (!record->used)
+		return;
+	if (is_quiet(record))
+		tl_index__remove(&j->quiet_index, hash_of_connection(&record->subject), place);
+	tl_index__remove(&j->record_index, record->group, place);
+	record->used = false;
+}
+
 /* The connection whose FIN was told goes on to be cut: that is told instead. */
 static void forget_quiet(struct reset_judge *j, const struct tl_subject *s)
 {
-	for (uint32_t i = 0; i < RECORDS; i++) {
+	uint32_t i = tl_index__first(&j->quiet_index, hash_of_connection(s));
+
+	for (uint32_t next; i != TL_INDEX_END; i = next) {
 		struct reset_record *record = &j->record[i];
 
-		if (record->used && is_quiet(record) &&
-		    record->subject.client.port == s->client.port &&
+		next = tl_index__after(&j->quiet_index, i);
+		if (record->subject.client.port == s->client.port &&
 		    record->subject.server.port == s->server.port &&
 		    tl_endpoint__same_host(&record->subject.client, &s->client) &&
 		    tl_endpoint__same_host(&record->subject.server, &s->server))
-			record->used = false;
+			record_drop(j, record);
 	}
 }
 
@@ -227,6 +274,7 @@ static void observe_rst(struct reset_judge *j, const struct tl_observation *o)
 	struct group *g;
 
 	bake(j, record, o->ts_ns);
+	record_drop(j, record);
 	*record = (struct reset_record){ .subject = o->subject };
 	memcpy(&record->report, o->data, sizeof(record->report));
 	if (record->report.flags & RESET_BY_FIN && !is_quiet(record))
@@ -236,9 +284,9 @@ static void observe_rst(struct reset_judge *j, const struct tl_observation *o)
 		j->withheld++;
 		return;
 	}
-	record->used = true;
 	record->group = (uint16_t)(g - j->group);
 	record->generation = g->generation;
+	record_use(j, record);
 	if (record->report.rst_ns > g->at_ns)
 		g->at_ns = record->report.rst_ns;
 	touch(j, g);
@@ -277,7 +325,8 @@ static uint32_t collect(struct reset_judge *j, const struct group *g, uint64_t n
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < RECORDS; i++) {
+	for (uint32_t i = tl_index__first(&j->record_index, (uint64_t)(g - j->group));
+	     i != TL_INDEX_END; i = tl_index__after(&j->record_index, i)) {
 		struct reset_record *record = &j->record[i];
 		const struct reset_history *h;
 
@@ -444,6 +493,9 @@ int reset_judge__init(void *state, const struct tl_analyzer_judge *view)
 	if (!j)
 		return -ENOMEM;
 	j->view = *view;
+	j->record_index = (struct tl_index){ j->record_first, j->record_next, GROUPS, RECORDS, 0 };
+	j->quiet_index = (struct tl_index){ j->quiet_first, j->quiet_next, RECORDS, RECORDS, 0 };
+	j->group_index = (struct tl_index){ j->group_first, j->group_next, GROUPS, GROUPS, 0 };
 	*ret_judge = j;
 	return 0;
 }
@@ -520,7 +572,7 @@ void reset_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals 
 	/* The store settles their findings at this tick: what comes later is another one. */
 	for (uint32_t i = 0; i < j->group_top; i++)
 		if (j->group[i].used && j->group[i].at_ns + TL_FINDING_QUIET_NS <= now_ns)
-			j->group[i].used = false;
+			group_drop(j, &j->group[i]);
 }
 
 void reset_judge__finish(void *state, uint64_t now_ns, const struct tl_run_totals *totals)
