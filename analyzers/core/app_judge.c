@@ -459,7 +459,7 @@ static bool is_in_outage(const struct app_judge *j, const struct group *g)
 		return false;
 	if (tl_outage__explains(j->view.findings, &g->server, g->first_end_ns, g->last_ns))
 		return true;
-	while ((f = tl_findings__next(j->view.findings, f)))
+	while ((f = tl_findings__next_of(j->view.findings, TL_FINDING_SERVER, &g->server, f)))
 		if (says_cut(f, g))
 			return true;
 	return false;

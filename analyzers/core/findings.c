@@ -7,6 +7,8 @@
  *	quiet list, by the packet time of the newest occurrence:
  *	oldest ◄─► entry ◄─► entry ◄─► … ◄─► newest         (the oldest is settled first)
  *
+ *	by_host[side], of those on the quiet list: hash(server's or client's address) ─► entry ─► …
+ *
  *	dirty list, live only, in the order they first changed:
  *	entry ◄─► entry ◄─► …                               (told at a tick, at most each 5 s)
  *
@@ -22,9 +24,12 @@
 #include <string.h>
 
 #include "core/findings.h"
+#include "core/index.h"
 #include "core/text.h"
 
 #define BUCKETS		    8192u
+#define HOST_BUCKETS	    4096u /* a power of two */
+#define SIDES		    2u	  /* enum tl_finding_side */
 #define KEY_MAX		    128u
 #define OPEN_NOTICE_EACH_NS 5000000000ull
 #define EVIDENCE_FIRST	    (TL_EVIDENCE_MAX / 2)
@@ -50,7 +55,8 @@ struct entry {
 	bool is_committed;
 	bool is_dirty;
 	struct link quiet, dirty;
-	struct entry *next; /* of the bucket, or of the free list */
+	uint64_t host_hash[SIDES]; /* by which it is in by_host */
+	struct entry *next;	   /* of the bucket, or of the free list */
 };
 
 struct tl_findings {
@@ -61,6 +67,8 @@ struct tl_findings {
 	struct list quiet, dirty;
 	uint64_t version;
 	struct entry *bucket[BUCKETS];
+	struct tl_index by_host[SIDES];
+	uint16_t host_first[SIDES][HOST_BUCKETS], host_next[SIDES][TL_FINDINGS_MAX];
 	struct entry entry[TL_FINDINGS_MAX];
 };
 
@@ -109,6 +117,38 @@ static uint64_t hash_of(const char *kind, const void *key, size_t key_bytes)
 	return tl_text__hash(tl_text__hash(0, kind, strlen(kind) + 1), key, key_bytes);
 }
 
+static uint64_t hash_of_host(const struct tl_endpoint *host)
+{
+	return tl_text__hash(host->ip_version, host->ip, sizeof(host->ip));
+}
+
+static const struct tl_endpoint *host_of(const struct entry *e, enum tl_finding_side side)
+{
+	return side == TL_FINDING_SERVER ? &e->finding.subject.server : &e->finding.subject.client;
+}
+
+static void forget_host(struct tl_findings *s, const struct entry *e, enum tl_finding_side side)
+{
+	tl_index__remove(&s->by_host[side], e->host_hash[side], (uint32_t)(e - s->entry));
+}
+
+static void note_hosts(struct tl_findings *s, struct entry *e)
+{
+	const uint32_t place = (uint32_t)(e - s->entry);
+
+	for (unsigned side = 0; side < SIDES; side++) {
+		uint64_t hash = hash_of_host(host_of(e, side));
+
+		if (tl_index__has(&s->by_host[side], place)) {
+			if (e->host_hash[side] == hash)
+				continue;
+			forget_host(s, e, side);
+		}
+		e->host_hash[side] = hash;
+		tl_index__add(&s->by_host[side], hash, place);
+	}
+}
+
 static void drop(struct tl_findings *s, struct entry *e)
 {
 	struct entry **at = &s->bucket[e->finding.id % BUCKETS];
@@ -118,6 +158,8 @@ static void drop(struct tl_findings *s, struct entry *e)
 	*at = e->next;
 	if (e->is_committed) {
 		LIST_REMOVE(&s->quiet, quiet, e);
+		forget_host(s, e, TL_FINDING_SERVER);
+		forget_host(s, e, TL_FINDING_CLIENT);
 		s->version++;
 	}
 	if (e->is_dirty)
@@ -169,6 +211,9 @@ int tl_findings__create(struct tl_record_sink sink, bool live, struct tl_finding
 		return -ENOMEM;
 	s->sink = sink;
 	s->live = live;
+	for (unsigned side = 0; side < SIDES; side++)
+		s->by_host[side] = (struct tl_index){ s->host_first[side], s->host_next[side],
+						      HOST_BUCKETS, TL_FINDINGS_MAX, 0 };
 	*ret_findings = s;
 	return 0;
 }
@@ -215,6 +260,24 @@ const struct tl_finding *tl_findings__next(const struct tl_findings *findings,
 	return e ? &e->finding : NULL;
 }
 
+const struct tl_finding *tl_findings__next_of(const struct tl_findings *findings,
+					      enum tl_finding_side side,
+					      const struct tl_endpoint *host,
+					      const struct tl_finding *finding)
+{
+	const struct tl_index *index = &findings->by_host[side];
+	const struct entry *e = (const struct entry *)finding;
+	uint32_t place = e ? tl_index__after(index, (uint32_t)(e - findings->entry))
+			   : tl_index__first(index, hash_of_host(host));
+
+	for (; place != TL_INDEX_END; place = tl_index__after(index, place)) {
+		e = &findings->entry[place];
+		if (tl_endpoint__same_host(host_of(e, side), host))
+			return &e->finding;
+	}
+	return NULL;
+}
+
 uint64_t tl_findings__version(const struct tl_findings *findings)
 {
 	return findings->version;
@@ -239,6 +302,7 @@ void tl_findings__commit(struct tl_findings *findings, struct tl_finding *findin
 		e->at_ns = at_ns;
 		quiet_insert(findings, e);
 	}
+	note_hosts(findings, e);
 	findings->version++;
 	mark_dirty(findings, e);
 }

@@ -20,6 +20,8 @@
 
 struct tl_findings;
 
+enum tl_finding_side { TL_FINDING_SERVER, TL_FINDING_CLIENT };
+
 int tl_findings__create(struct tl_record_sink sink, bool live, struct tl_findings **ret_findings);
 void tl_findings__destroy(struct tl_findings *findings);
 
@@ -38,6 +40,14 @@ uint64_t tl_findings__version(const struct tl_findings *findings);
 /* The open findings, one after the other; NULL begins, and ends. Borrowed until the next commit. */
 const struct tl_finding *tl_findings__next(const struct tl_findings *findings,
 					   const struct tl_finding *finding);
+/*
+ * Likewise those alone whose subject has that host on that side, whatever the port; in no order to
+ * rely on. A subject counts from the commit on.
+ */
+const struct tl_finding *tl_findings__next_of(const struct tl_findings *findings,
+					      enum tl_finding_side side,
+					      const struct tl_endpoint *host,
+					      const struct tl_finding *finding);
 /* `at_ns`: packet time of the newest occurrence, from which the quiet time runs. */
 void tl_findings__commit(struct tl_findings *findings, struct tl_finding *finding, uint64_t at_ns);
 /* Forgets an open finding: it turned out to be no fault. Who was told of it is told that, too. */

@@ -266,7 +266,7 @@ static bool is_consequence(struct http_judge *j, struct http_group *g)
 	    tl_outage__explains(findings, &g->subject.server, g->first_end_ns, g->last_ns))
 		g->is_consequence = true;
 	while (g->key.by & HTTP_BY_CUT && !g->is_consequence &&
-	       (f = tl_findings__next(findings, f)))
+	       (f = tl_findings__next_of(findings, TL_FINDING_SERVER, &g->subject.server, f)))
 		g->is_consequence = says_cut(f, g);
 	return g->is_consequence;
 }

@@ -375,11 +375,17 @@ static bool says_gone(const struct loss_group *g, const struct tl_finding *f)
 /* One cause, one finding: what was sent again in vain to a host that answers no SYN either. */
 static bool is_explained(struct loss_judge *j, struct loss_group *g)
 {
+	const struct tl_findings *findings = j->view.findings;
 	const struct tl_finding *f = NULL;
 
 	if (g->is_explained || g->side != LOSS_SERVER_SIDE || stuck_lost(g) <= 0)
 		return g->is_explained;
-	while (!g->is_explained && (f = tl_findings__next(j->view.findings, f)))
+	while (!g->is_explained &&
+	       (f = tl_findings__next_of(findings, TL_FINDING_SERVER, &g->host, f)))
+		g->is_explained = says_gone(g, f);
+	f = NULL;
+	while (!g->is_explained &&
+	       (f = tl_findings__next_of(findings, TL_FINDING_CLIENT, &g->subject.client, f)))
 		g->is_explained = says_gone(g, f);
 	return g->is_explained;
 }

@@ -439,7 +439,8 @@ static void calm(const struct reset_judge *j, const struct reset_sum *sum, struc
 
 	if (sum->first.sender != RESET_BY_SERVER || sum->first.phase != RESET_IN_IDLE)
 		return;
-	while ((other = tl_findings__next(j->view.findings, other))) {
+	while ((other = tl_findings__next_of(j->view.findings, TL_FINDING_SERVER,
+					     &sum->subject.server, other))) {
 		if (!says_short(other, sum) || other->count < sum->flows)
 			continue;
 		f->severity = TL_INFO;

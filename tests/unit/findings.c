@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/findings.h"
+#include "core/text.h"
 
 #define SECOND 1000000000ull
 
@@ -18,7 +19,7 @@ struct told {
 	uint64_t count, id;
 };
 
-static struct told told[16384];
+static struct told told[65536];
 static size_t told_count;
 static struct tl_findings *store;
 
@@ -239,4 +240,68 @@ Test(findings, who_was_told_of_one_is_told_that_it_is_withdrawn, .fini = stop)
 	cr_expect_eq(told_count, 2, "nobody knew of it");
 	tl_findings__finish(store);
 	cr_expect_eq(told_count, 2);
+}
+
+static uint64_t draw(uint64_t *state, uint32_t limit)
+{
+	*state = *state * 6364136223846793005ull + 1442695040888963407ull;
+	return (*state >> 33) % limit;
+}
+
+static struct tl_endpoint host_of(uint64_t n)
+{
+	struct tl_endpoint e = { .ip_version = n % 3 ? 4 : 6, .port = (uint16_t)(n * 7) };
+
+	e.ip[0] = (uint8_t)(n / 2); /* of two versions, some with the same address */
+	return e;
+}
+
+/* Each one is met once, and as many as a look at all of them finds. */
+static void check_hosts(enum tl_finding_side side, struct tl_endpoint host)
+{
+	const struct tl_finding *f = NULL;
+	uint64_t all = 0, met = 0, ids_all = 0, ids_met = 0;
+
+	while ((f = tl_findings__next(store, f))) {
+		const struct tl_subject *s = &f->subject;
+
+		if (!tl_endpoint__same_host(side == TL_FINDING_SERVER ? &s->server : &s->client,
+					    &host))
+			continue;
+		all++;
+		ids_all += f->id;
+	}
+	host.port = 1;
+	while ((f = tl_findings__next_of(store, side, &host, f))) {
+		met++;
+		ids_met += f->id;
+	}
+	cr_assert_eq(met, all);
+	cr_assert_eq(ids_met, ids_all);
+}
+
+Test(findings, by_host_are_those_that_a_look_at_all_finds, .fini = stop)
+{
+	uint64_t state = 1;
+
+	start(true);
+	for (uint32_t step = 0; step < 20000; step++) {
+		uint32_t key = (uint32_t)draw(&state, 5000);
+		struct tl_finding *f;
+		bool is_new;
+
+		f = tl_findings__begin(store, "tcp.reset", &key, sizeof(key), &is_new);
+		f->subject.server = host_of(draw(&state, 24));
+		f->subject.client = host_of(draw(&state, 24));
+		if (draw(&state, 8))
+			tl_findings__commit(store, f, step * SECOND / 10);
+		else
+			tl_findings__retract(store, f);
+		if (step % 500 == 0)
+			tl_findings__tick(store, step * SECOND / 10);
+		if (step % 20 == 0) {
+			check_hosts(TL_FINDING_SERVER, host_of(draw(&state, 24)));
+			check_hosts(TL_FINDING_CLIENT, host_of(draw(&state, 24)));
+		}
+	}
 }
