@@ -3,9 +3,8 @@
  * An index beside an array of fixed size: which of its places hold something of a given hash, so
  * that one thing is found without a look at all others.
  *
- *	first[hash & (buckets - 1)] ─► place 3 ─► place 17 ─► place 40      chains, in order of
- *place next[place]                    0: the place is free; 1: the last of its chain; else place +
- *2
+ *	first[hash & (buckets - 1)] ─► place 3 ─► place 17 ─► place 40      in order of place
+ *	next[place]     0: the place is free; 1: the last of its chain; else the next place + 2
  *
  * Going through a chain gives what a loop over the whole array would, in the same order, but that
  * other hashes of the bucket come by: the caller compares. The caller's are the array, `first` and
