@@ -357,6 +357,8 @@ void tl_tracker__classify(struct tl_tracker *tracker, const struct tl_batch *bat
 {
 	uint32_t prepared = 0;
 
+	if (!tracker->copies.has_begun && batch->n)
+		tl_copies__begin(&tracker->copies, &batch->packet[0]);
 	memset(ret_segments, 0, batch->n * sizeof(*ret_segments));
 	for (uint32_t i = 0; i < batch->n; i++) {
 		struct tl_look look = { .segment = &ret_segments[i] };

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "tapline/cursor.h"
 
@@ -16,6 +15,8 @@
 #define PAIRS_LEAST  8u
 #define FIRSTS_LEAST 16u
 #define RUN_US	     10000u /* in which equal datagrams are one run */
+
+#define SEED_BYTES 256u
 
 #define PROTO_ICMP6   58
 #define ETHERTYPE_ARP 0x0806
@@ -29,10 +30,7 @@ int tl_copies__init(struct tl_copies *copies)
 	if (!copies->bucket)
 		return -ENOMEM;
 	memset(copies->bucket, 0, bytes);
-	/* Without randomness, packets could be made to look like copies; that is no reason to fail.
-	 */
-	if (getrandom(&copies->seed, sizeof(copies->seed), GRND_NONBLOCK) < 0)
-		copies->seed = 0x7461706c696e65u;
+	copies->seed = 0x7461706c696e65u;
 	return 0;
 }
 
@@ -69,6 +67,15 @@ static uint64_t mix_bytes(uint64_t h, const uint8_t *p, size_t bytes)
 	for (a = 0; bytes; bytes--)
 		a = a << 8 | p[bytes - 1];
 	return mix(h, a, 0);
+}
+
+void tl_copies__begin(struct tl_copies *copies, const struct tl_packet *first)
+{
+	size_t bytes = first->caplen < SEED_BYTES ? first->caplen : SEED_BYTES;
+
+	copies->seed =
+		mix_bytes(mix(copies->seed, first->ts_ns, first->wirelen), first->data, bytes);
+	copies->has_begun = true;
 }
 
 /* The first bytes from `offset` on, and the last of the packet's `bytes` there. */

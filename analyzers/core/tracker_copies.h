@@ -56,6 +56,7 @@ _Static_assert(sizeof(struct tl_print_bucket) == 64, "a bucket is one cache line
 struct tl_copies {
 	struct tl_print_bucket *bucket;
 	uint64_t seed;
+	bool has_begun;
 	uint32_t gap_us;  /* learned: how late a copy on the same path comes; decays */
 	uint32_t firsts;  /* packets with an identity that were no copies; halved with `seconds` */
 	uint32_t seconds; /* their copies on the same path */
@@ -92,6 +93,14 @@ struct tl_copy_hint {
 
 int tl_copies__init(struct tl_copies *copies);
 void tl_copies__fini(struct tl_copies *copies);
+
+/*
+ * The seed of what packets are told apart by: from the first one, its time in nanoseconds and its
+ * bytes. So nobody can make packets that look like copies who does not know it, and the same
+ * packets are copies live, from the file, and when it is read again. At random they were not: which
+ * print gives way in a full bucket hangs on the seed.
+ */
+void tl_copies__begin(struct tl_copies *copies, const struct tl_packet *first);
 
 /* False when nothing in it can be told from others. */
 bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
