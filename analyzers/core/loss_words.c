@@ -12,6 +12,7 @@
 #define RATE_ERROR	0.05
 #define LEAST_WARNING	5
 #define LEAST_ERROR	20
+#define FEW_LOST	50
 #define WIDE_SHARE	4u /* of a host's peers, one in so many must lose */
 #define HUNG_WARNING_MS 1000
 #define HUNG_ERROR_MS	3000
@@ -86,11 +87,14 @@ static bool is_bursty(const struct words *w)
 
 /*
  * Most of what was sent again had arrived, and no timer had to help: segments overtook each other,
- * so that the few that seem lost are most likely late ones, too.
+ * so that the few that seem lost are most likely late ones, too. Not so many: where segments are
+ * lost a busy sender repeats others as well, and D-SACKs tell them apart.
  */
 static bool is_reordering(const struct words *w)
 {
-	return w->spurious > w->lost && !w->rto && !w->hung_ms && !w->stuck_ms;
+	const uint64_t times = w->lost < FEW_LOST ? 1 : 4;
+
+	return w->spurious > times * w->lost && !w->rto && !w->hung_ms && !w->stuck_ms;
 }
 
 /* What the network lost: not what was sent to a host that is gone. */

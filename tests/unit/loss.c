@@ -239,22 +239,41 @@ Test(loss, one_in_ten_is_an_error)
 }
 
 /* Segments overtake each other, and the sender repeats what had arrived. */
-Test(loss, more_needless_repeats_than_losses_are_an_info)
+static const struct tl_finding *run_needless(unsigned segments, unsigned needless)
 {
-	struct plan p = { SERVER, 600, 10, false, 1 };
-	struct talk t = talk__open(b, &pair, 0);
+	struct plan p = { SERVER, segments, 10, false, 1 };
+	struct talk t;
 	uint64_t ms;
 
+	bed__free(b);
+	b = bed__start(false);
+	t = talk__open(b, &pair, 0);
 	talk__up(&t, 50, 100);
 	talk__down(&t, 70, 100);
 	ms = transfer(&t, &p, 100);
-	for (unsigned n = 0; n < 100; n++)
+	for (unsigned n = 0; n < needless; n++)
 		talk__send(&t, AT(ms + n, SERVER), BED_DATA(t.down - (n + 1) * MSS, t.up, MSS),
 			   NO_X);
 	bed__end(b);
-	cr_expect_gt(bed__detail(only(), "lost_segments"), 20);
 	cr_expect_gt(bed__detail(only(), "spurious"), bed__detail(only(), "lost_segments"));
-	cr_expect_eq(only()->severity, TL_INFO);
+	return only();
+}
+
+Test(loss, more_needless_repeats_than_losses_are_an_info)
+{
+	const struct tl_finding *f = run_needless(400, 100);
+
+	cr_expect_gt(bed__detail(f, "lost_segments"), 20);
+	cr_expect_eq(f->severity, TL_INFO);
+}
+
+Test(loss, where_many_are_lost_it_takes_far_more_needless_repeats)
+{
+	const struct tl_finding *f = run_needless(600, 100);
+
+	cr_expect_gt(bed__detail(f, "lost_segments"), 50);
+	cr_expect_eq(f->severity, TL_ERROR);
+	cr_expect_eq(run_needless(600, 400)->severity, TL_INFO);
 }
 
 Test(loss, healthy_flows_of_the_same_way_count_in_the_rate)
