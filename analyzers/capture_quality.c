@@ -106,14 +106,31 @@ static void show(struct worker_state *w, const struct tl_packet *packet, enum pr
 	emit(w, KIND_EVIDENCE, &e, packet->ts_ns);
 }
 
-static void count(struct counts *c, const struct tl_packet *packet, const struct tl_layers *l)
+static void count_span(struct counts *c, uint64_t oldest_ns, uint64_t newest_ns)
 {
-	if (!c->packets || packet->ts_ns < c->first_ns)
-		c->first_ns = packet->ts_ns;
-	if (packet->ts_ns > c->last_ns)
-		c->last_ns = packet->ts_ns;
-	c->packets++;
-	c->bytes += packet->wirelen;
+	if (!c->packets || oldest_ns < c->first_ns)
+		c->first_ns = oldest_ns;
+	if (newest_ns > c->last_ns)
+		c->last_ns = newest_ns;
+}
+
+/* Copies are left out of a batch's sums. */
+static __attribute__((noinline)) void
+count_copies(struct worker_state *w, const struct tl_analyzer_batch *b, uint64_t copies)
+{
+	while (copies) {
+		const struct tl_packet *p = &b->batch->packet[tl_analyzer_batch__next(&copies)];
+
+		count_span(&w->counts, p->ts_ns, p->ts_ns);
+		w->counts.packets++;
+		w->counts.bytes += p->wirelen;
+		show(w, p, PROOF_COPY, 0);
+	}
+}
+
+static __attribute__((noinline)) void count_odd(struct counts *c, const struct tl_packet *packet,
+						const struct tl_layers *l)
+{
 	c->not_ip += !l->ip_version;
 	c->malformed += !!(l->flags & TL_LAYERS_MALFORMED);
 	if (l->flags & TL_LAYERS_TRUNCATED)
@@ -122,24 +139,38 @@ static void count(struct counts *c, const struct tl_packet *packet, const struct
 		c->payload_cut += packet->caplen < packet->wirelen;
 }
 
-static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
+static void count_each(struct worker_state *w, const struct tl_analyzer_batch *b)
 {
-	struct worker_state *w = state;
-
-	(void)flow_offset;
 	for (uint32_t i = 0; i < b->batch->n; i++) {
 		const struct tl_packet *packet = &b->batch->packet[i];
-		const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
+		const struct tl_layers *l = &b->batch->layers[i];
 		const struct tl_segment *segment = &b->segment[i];
+		const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
 
-		count(&w->counts, packet, &b->batch->layers[i]);
+		if (l->flags & (TL_LAYERS_MALFORMED | TL_LAYERS_TRUNCATED) || !l->ip_version ||
+		    packet->caplen < packet->wirelen)
+			count_odd(&w->counts, packet, l);
 		w->counts.tcp_bytes += segment->new_bytes;
-		if (segment->verdict == TL_VERDICT_COPY)
-			show(w, packet, PROOF_COPY, 0);
 		if (segment->acked_bytes && lookup->ret_flow &&
 		    !lookup->ret_flow->packets[!lookup->ret_side])
 			show(w, packet, PROOF_ONE_WAY, segment->acked_bytes);
 	}
+}
+
+static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
+{
+	struct worker_state *w = state;
+	uint64_t copies = ~b->wanted & tl_batch__bits(b->batch);
+
+	(void)flow_offset;
+	count_each(w, b);
+	if (b->wanted) {
+		count_span(&w->counts, b->sums->oldest_ns, b->sums->newest_ns);
+		w->counts.packets += (uint64_t)__builtin_popcountll(b->wanted);
+		w->counts.bytes += b->sums->bytes;
+	}
+	if (copies)
+		count_copies(w, b, copies);
 }
 
 static void tick(void *state, uint64_t now_ns)
@@ -475,6 +506,7 @@ static void judge_close(void *state, uint64_t now_ns, const struct tl_run_totals
 
 const struct tl_analyzer tl_analyzer_capture_quality = {
 	.name = "capture_quality",
+	.wants = TL_WANTS_NO_COPY, /* and looks at the copies, too */
 	.worker_bytes = sizeof(struct worker_state),
 	.worker_init = worker_init,
 	.batch = batch,

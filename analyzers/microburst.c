@@ -15,6 +15,7 @@
  */
 #include <string.h>
 
+#include "core/address.h"
 #include "core/analyzer_impl.h"
 #include "core/facts.h"
 #include "core/tcp_fault.h"
@@ -135,38 +136,41 @@ static void end_second(struct worker *w)
 	w->used = 0;
 }
 
-static struct tl_endpoint address_of(const struct tl_layers *l, const uint8_t *ip)
+/*
+ * Boyer and Moore's majority vote, weighted by bytes. Who leads changes with every other packet
+ * where many hosts send, and none can foresee it: so without branches, and its addresses are
+ * written at the end.
+ */
+static void vote(struct peak *peak, const struct tl_analyzer_batch *b)
 {
-	struct tl_endpoint e = { .ip_version = l->ip_version };
+	struct tl_address leader = tl_address__of_endpoint(&peak->sender), to;
+	const struct tl_layers *of_leader = NULL;
+	uint64_t lead = peak->lead;
 
-	memcpy(e.ip, ip, l->ip_version == 6 ? 16 : 4);
-	return e;
-}
+	for (uint64_t left = b->wanted; left;) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
+		const struct tl_layers *l = &b->batch->layers[i];
+		const uint64_t bytes = b->batch->packet[i].wirelen;
+		struct tl_address sender;
+		bool leads, falls;
 
-static bool is_sender(const struct peak *p, const struct tl_layers *l)
-{
-	uint64_t x[2] = { 0 }, y[2];
-
-	memcpy(y, p->sender.ip, sizeof(y));
-	if (l->ip_version == 6)
-		memcpy(x, l->src, 16);
-	else
-		memcpy(x, l->src, 4);
-	return p->sender.ip_version == l->ip_version && !((x[0] ^ y[0]) | (x[1] ^ y[1]));
-}
-
-/* Boyer and Moore's majority vote, weighted. */
-static void vote(struct peak *p, const struct tl_layers *l, uint32_t bytes)
-{
-	if (is_sender(p, l)) {
-		p->lead += bytes;
-	} else if (p->lead >= bytes) {
-		p->lead -= bytes;
-	} else {
-		p->sender = address_of(l, l->src);
-		p->receiver = address_of(l, l->dst);
-		p->lead = bytes - p->lead;
+		if (!l->ip_version || !l->src || !l->dst)
+			continue;
+		sender = tl_address__of(l, l->src);
+		leads = tl_address__same(&sender, &leader);
+		falls = !leads & (lead < bytes);
+		leader.ip[0] = falls ? sender.ip[0] : leader.ip[0];
+		leader.ip[1] = falls ? sender.ip[1] : leader.ip[1];
+		leader.ip_version = falls ? sender.ip_version : leader.ip_version;
+		of_leader = falls ? l : of_leader;
+		lead = leads ? lead + bytes : falls ? bytes - lead : lead - bytes;
 	}
+	peak->lead = lead;
+	if (!of_leader)
+		return;
+	to = tl_address__of(of_leader, of_leader->dst);
+	peak->sender = tl_address__endpoint(&leader, 0);
+	peak->receiver = tl_address__endpoint(&to, 0);
 }
 
 static void begin_slot(struct worker *w, uint32_t slot)
@@ -176,30 +180,48 @@ static void begin_slot(struct worker *w, uint32_t slot)
 	w->slot_ns = w->second_ns + slot * TL_NS_PER_MS;
 }
 
-static void count_packet(struct worker *w, const struct tl_packet *p, const struct tl_layers *l)
+static void add_bytes(struct worker *w, uint32_t slot, uint64_t bytes)
 {
-	uint32_t slot = w->slot;
-
-	if (p->ts_ns - w->slot_ns >= TL_NS_PER_MS)
-		slot = (uint32_t)(p->ts_ns % TL_NS_PER_SEC / TL_NS_PER_MS);
-	/* An older packet (two rings) is counted where it belongs, and proves nothing. */
-	w->bytes[slot] += p->wirelen;
+	w->bytes[slot] += (uint32_t)bytes;
 	if (slot >= w->used)
 		w->used = slot + 1;
-	if (slot < w->slot)
+}
+
+/* All of this slot. */
+static void count_slot(struct worker *w, const struct tl_analyzer_batch *b)
+{
+	const struct tl_packet *first = &b->batch->packet[__builtin_ctzll(b->wanted)];
+	const struct tl_packet *last = &b->batch->packet[63 - __builtin_clzll(b->wanted)];
+
+	add_bytes(w, w->slot, b->sums->bytes);
+	if (!w->now.packets) {
+		w->now.slot = w->slot;
+		w->now.first_frame = first->frame;
+		w->now.first_ns = first->ts_ns;
+	}
+	w->now.packets += (uint32_t)__builtin_popcountll(b->wanted);
+	w->now.last_frame = last->frame;
+	w->now.last_ns = last->ts_ns;
+	w->now.bytes += (uint32_t)b->sums->bytes;
+	vote(&w->now, b);
+}
+
+/* One packet, not before this second. */
+static void count_packet(struct worker *w, const struct tl_analyzer_batch *b)
+{
+	const uint64_t ts_ns = b->sums->newest_ns;
+	uint32_t slot = w->slot;
+
+	if (ts_ns - w->slot_ns >= TL_NS_PER_MS)
+		slot = (uint32_t)(ts_ns % TL_NS_PER_SEC / TL_NS_PER_MS);
+	/* An older packet (two rings) is counted where it belongs, and proves nothing. */
+	if (slot < w->slot) {
+		add_bytes(w, slot, b->sums->bytes);
 		return;
+	}
 	if (slot > w->slot)
 		begin_slot(w, slot);
-	if (!w->now.packets++) {
-		w->now.slot = slot;
-		w->now.first_frame = p->frame;
-		w->now.first_ns = p->ts_ns;
-	}
-	w->now.last_frame = p->frame;
-	w->now.last_ns = p->ts_ns;
-	w->now.bytes += p->wirelen;
-	if (l->ip_version && l->src && l->dst)
-		vote(&w->now, l, p->wirelen);
+	count_slot(w, b);
 }
 
 static void note_loss(struct worker *w, const struct tl_packet *p, uint64_t original_ns)
@@ -213,35 +235,53 @@ static void note_loss(struct worker *w, const struct tl_packet *p, uint64_t orig
 	};
 }
 
-static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
+static void see_losses(struct worker *w, const struct tl_analyzer_batch *b)
 {
-	struct worker *w = state;
-
-	uint64_t left = b->wanted;
-
-	(void)flow_offset;
-	while (left) {
+	for (uint64_t left = b->wanted; left;) {
 		const uint32_t i = tl_analyzer_batch__next(&left);
-		const struct tl_packet *p = &b->batch->packet[i];
 		const struct tl_segment *s = &b->segment[i];
 
-		if (p->ts_ns < w->second_ns)
-			continue;
-		if (p->ts_ns - w->second_ns >= TL_NS_PER_SEC) {
-			end_second(w);
-			w->second = p->ts_ns / TL_NS_PER_SEC;
-			w->second_ns = w->slot_ns = w->second * TL_NS_PER_SEC;
-			w->slot = 0;
-		}
-		if (p->ts_ns > w->last_ns)
-			w->last_ns = p->ts_ns;
-		count_packet(w, p, &b->batch->layers[i]);
+		if (b->batch->packet[i].ts_ns > w->last_ns)
+			w->last_ns = b->batch->packet[i].ts_ns;
 		w->losses.spurious += s->dsack_segments;
 		/* A tail-loss probe goes out on suspicion: a late ACK is enough. */
 		if (s->verdict == TL_VERDICT_LOST_AFTER && s->original_ns &&
 		    s->trigger != TL_TRIGGER_TLP)
-			note_loss(w, p, s->original_ns);
+			note_loss(w, &b->batch->packet[i], s->original_ns);
 	}
+}
+
+static void watch_packet(struct worker *w, const struct tl_analyzer_batch *b, uint32_t i)
+{
+	struct tl_batch_sums sums;
+	const struct tl_analyzer_batch only = tl_analyzer_batch__only(b, i, &sums);
+
+	if (sums.newest_ns < w->second_ns)
+		return;
+	if (sums.newest_ns - w->second_ns >= TL_NS_PER_SEC) {
+		end_second(w);
+		w->second = sums.newest_ns / TL_NS_PER_SEC;
+		w->second_ns = w->slot_ns = w->second * TL_NS_PER_SEC;
+		w->slot = 0;
+	}
+	count_packet(w, &only);
+	see_losses(w, &only);
+}
+
+static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
+{
+	struct worker *w = state;
+
+	(void)flow_offset;
+	if (!b->wanted)
+		return;
+	if (b->sums->oldest_ns >= w->slot_ns && b->sums->newest_ns - w->slot_ns < TL_NS_PER_MS) {
+		count_slot(w, b);
+		see_losses(w, b);
+		return;
+	}
+	for (uint64_t left = b->wanted; left;)
+		watch_packet(w, b, tl_analyzer_batch__next(&left));
 }
 
 static void tick(void *state, uint64_t now_ns)

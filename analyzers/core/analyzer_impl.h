@@ -56,9 +56,16 @@ enum tl_class {
 
 #define TL_WANTS(name)	 (1u << TL_CLASS_##name)
 #define TL_WANTS_TCP	 (TL_WANTS(ACK) | TL_WANTS(DATA) | TL_WANTS(TURN))
-#define TL_WANTS_NO_COPY ((1u << TL_CLASSES) - 1 - TL_WANTS(COPY))
+#define TL_WANTS_ALL	 ((1u << TL_CLASSES) - 1)
+#define TL_WANTS_NO_COPY (TL_WANTS_ALL & ~TL_WANTS(COPY))
 
 #define TL_PASS_MAX 64u /* packets of a batch that analyzers see at once: a word of bits */
+
+/* Of the packets of a batch that are no copies. */
+struct tl_batch_sums {
+	uint64_t bytes; /* on the wire */
+	uint64_t oldest_ns, newest_ns;
+};
 
 /* A batch as analyzers see it: the engine's, with the tracker's verdict on each packet. */
 struct tl_analyzer_batch {
@@ -66,10 +73,17 @@ struct tl_analyzer_batch {
 	const struct tl_segment *segment; /* [batch->n] */
 	const uint64_t *newest_ns; /* [batch->n] newest packet time of the run, up to this packet */
 	uint64_t wanted;	   /* bit i: this analyzer is to look at packet i */
+	const struct tl_batch_sums *sums;
 	/* How it says that it has seen enough of a flow. */
 	size_t rest_offset; /* in a slab entry: a word with a bit for each analyzer */
 	uint32_t rest_bit;
 };
+
+/* A bit for each packet. */
+static inline uint64_t tl_batch__bits(const struct tl_batch *batch)
+{
+	return UINT64_MAX >> (64 - batch->n);
+}
 
 /* The next one of `*left` (wanted, to begin with), which must not be 0; takes it out. */
 static inline uint32_t tl_analyzer_batch__next(uint64_t *left)
@@ -78,6 +92,23 @@ static inline uint32_t tl_analyzer_batch__next(uint64_t *left)
 
 	*left &= *left - 1;
 	return i;
+}
+
+/*
+ * Packet i, which is no copy, by itself: for who sums up by batches and finds that a time he goes
+ * by is over within this one. Borrows `ret_sums`.
+ */
+static inline struct tl_analyzer_batch tl_analyzer_batch__only(const struct tl_analyzer_batch *b,
+							       uint32_t i,
+							       struct tl_batch_sums *ret_sums)
+{
+	struct tl_analyzer_batch only = *b;
+
+	ret_sums->bytes = b->batch->packet[i].wirelen;
+	ret_sums->oldest_ns = ret_sums->newest_ns = b->batch->packet[i].ts_ns;
+	only.wanted = 1ull << i;
+	only.sums = ret_sums;
+	return only;
 }
 
 /* The newest packet time of the run, all of this batch included. */

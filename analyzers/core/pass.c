@@ -44,6 +44,44 @@ static void note_resting(struct tl_pass *pass, const struct tl_flow *flow, uint6
 		pass->resting[__builtin_ctz(resting)] |= bit;
 }
 
+/* The sums are of all packets of the piece: takes out the copies. */
+static __attribute__((noinline)) void leave_out_copies(struct tl_pass *pass)
+{
+	struct tl_batch_sums *sums = &pass->sums;
+	uint64_t left = tl_pass__of_classes(pass, TL_WANTS_NO_COPY);
+
+	*sums = (struct tl_batch_sums){ .oldest_ns = left ? UINT64_MAX : 0 };
+	while (left) {
+		const struct tl_packet *p = &pass->piece.packet[tl_analyzer_batch__next(&left)];
+
+		sums->bytes += p->wirelen;
+		if (p->ts_ns < sums->oldest_ns)
+			sums->oldest_ns = p->ts_ns;
+		if (p->ts_ns > sums->newest_ns)
+			sums->newest_ns = p->ts_ns;
+	}
+}
+
+static void sum_up(struct tl_pass *pass)
+{
+	const struct tl_packet *packet = pass->piece.packet;
+	struct tl_batch_sums sums = { .oldest_ns = UINT64_MAX };
+	const uint64_t last_ns = pass->last_ns;
+
+	for (uint32_t i = 0; i < pass->piece.n; i++) {
+		const uint64_t ts_ns = packet[i].ts_ns;
+
+		sums.bytes += packet[i].wirelen;
+		sums.oldest_ns = ts_ns < sums.oldest_ns ? ts_ns : sums.oldest_ns;
+		sums.newest_ns = ts_ns > sums.newest_ns ? ts_ns : sums.newest_ns;
+		pass->newest_ns[i] = sums.newest_ns > last_ns ? sums.newest_ns : last_ns;
+	}
+	pass->last_ns = sums.newest_ns > last_ns ? sums.newest_ns : last_ns;
+	pass->sums = sums;
+	if (pass->of_class[TL_CLASS_COPY])
+		leave_out_copies(pass);
+}
+
 void tl_pass__begin(struct tl_pass *pass, struct tl_tracker *tracker, const struct tl_batch *batch,
 		    uint32_t at)
 {
@@ -61,11 +99,9 @@ void tl_pass__begin(struct tl_pass *pass, struct tl_tracker *tracker, const stru
 		const struct tl_flow *flow = piece->lookup[i].ret_flow;
 		enum tl_class class = class_of(&piece->layers[i], &pass->segment[i], flow);
 
-		if (piece->packet[i].ts_ns > pass->last_ns)
-			pass->last_ns = piece->packet[i].ts_ns;
-		pass->newest_ns[i] = pass->last_ns;
 		pass->of_class[class] |= 1ull << i;
 		if (class == TL_CLASS_ACK || class == TL_CLASS_DATA)
 			note_resting(pass, flow, 1ull << i);
 	}
+	sum_up(pass);
 }

@@ -26,6 +26,7 @@ struct tl_pass {
 	uint64_t newest_ns[TL_PASS_PACKETS];
 	uint64_t of_class[TL_CLASSES];
 	uint64_t resting[32];
+	struct tl_batch_sums sums;
 	uint64_t last_ns;   /* the newest packet so far */
 	size_t rest_offset; /* where in a slab entry the word of those that rest lies */
 };
@@ -37,6 +38,15 @@ struct tl_pass {
 void tl_pass__begin(struct tl_pass *pass, struct tl_tracker *tracker, const struct tl_batch *batch,
 		    uint32_t at);
 
+static inline uint64_t tl_pass__of_classes(const struct tl_pass *pass, uint32_t classes)
+{
+	uint64_t packets = 0;
+
+	for (; classes; classes &= classes - 1)
+		packets |= pass->of_class[__builtin_ctz(classes)];
+	return packets;
+}
+
 /* As the analyzer with that index and those wants sees them. Borrows `pass`. */
 static inline struct tl_analyzer_batch tl_pass__view(const struct tl_pass *pass, uint32_t analyzer,
 						     uint32_t wants)
@@ -45,12 +55,18 @@ static inline struct tl_analyzer_batch tl_pass__view(const struct tl_pass *pass,
 		.batch = &pass->piece,
 		.segment = pass->segment,
 		.newest_ns = pass->newest_ns,
+		.sums = &pass->sums,
 		.rest_offset = pass->rest_offset,
 		.rest_bit = 1u << analyzer,
 	};
 
-	for (; wants; wants &= wants - 1)
-		view.wanted |= pass->of_class[__builtin_ctz(wants)];
+	/* Who wants nearly all leaves out what he does not want. */
+	if (wants & TL_WANTS(OTHER)) {
+		view.wanted = tl_batch__bits(&pass->piece) &
+			      ~tl_pass__of_classes(pass, TL_WANTS_ALL & ~wants);
+	} else {
+		view.wanted = tl_pass__of_classes(pass, wants);
+	}
 	view.wanted &= ~pass->resting[analyzer];
 	return view;
 }
