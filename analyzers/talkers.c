@@ -52,17 +52,16 @@ struct report {
 	uint64_t bytes, packets;
 	uint64_t first_ns, last_ns;
 	uint32_t count;
+	uint64_t weight[REPORT_HOSTS];
 	struct tl_host host[REPORT_HOSTS];
 };
 
 _Static_assert(sizeof(struct report) <= TL_OBSERVATION_BYTES, "fits in one observation");
 
-/* Where the senders of a flow were found last: most packets need no search. */
+/* By side: the sender's mark in the table of hosts; 0: not known yet. */
 struct flow_state {
-	uint8_t place[2]; /* by side */
+	uint32_t mark[2];
 };
-
-_Static_assert(WORKER_SETS *TL_HOSTS_WAYS <= 256, "a place fits in a byte");
 
 struct worker {
 	struct tl_analyzer_worker out;
@@ -70,7 +69,7 @@ struct worker {
 	uint64_t next_ns; /* when the next one begins */
 	uint64_t bytes, packets;
 	uint64_t first_ns, last_ns;
-	struct tl_host host[WORKER_SETS * TL_HOSTS_WAYS];
+	struct tl_hosts_set set[WORKER_SETS];
 };
 
 /* --- worker half ----------------------------------------------------------------------------- */
@@ -110,26 +109,22 @@ static void end_second(struct worker *w)
 	if (!w->packets)
 		return;
 	for (uint32_t i = 0; i < WORKER_SETS * TL_HOSTS_WAYS; i++) {
-		if (!w->host[i].packets)
+		const struct tl_hosts_set *set = &w->set[i / TL_HOSTS_WAYS];
+		const struct tl_host *host = &set->host[i % TL_HOSTS_WAYS];
+
+		if (!host->packets)
 			continue;
-		r.host[r.count++] = w->host[i];
+		r.weight[r.count] = set->weight[i % TL_HOSTS_WAYS];
+		r.host[r.count++] = *host;
 		if (r.count == REPORT_HOSTS)
 			send_report(w, &r);
 	}
 	/* also where nobody's packets came, but of no IP: they are part of all */
 	if (r.count || r.packets)
 		send_report(w, &r);
-	memset(w->host, 0, sizeof(w->host));
+	memset(w->set, 0, sizeof(w->set));
 	w->bytes = w->packets = 0;
 	w->first_ns = 0;
-}
-
-static struct tl_endpoint address_of(const struct tl_layers *l, const uint8_t *ip, uint16_t port)
-{
-	struct tl_endpoint e = { .ip_version = l->ip_version, .port = port };
-
-	memcpy(e.ip, ip, l->ip_version == 6 ? 16 : 4);
-	return e;
 }
 
 static bool is_target(const struct tl_host *host, const struct tl_endpoint *e)
@@ -138,16 +133,19 @@ static bool is_target(const struct tl_host *host, const struct tl_endpoint *e)
 }
 
 /* The SYN that is kept as proof is the first to the target. */
-static void count_connection(struct tl_host *host, const struct tl_packet *p,
-			     const struct tl_layers *l)
+static __attribute__((noinline)) void count_connection(const struct tl_hosts_place *place,
+						       const struct tl_packet *p,
+						       const struct tl_layers *l)
 {
-	struct tl_endpoint target = address_of(l, l->dst, l->dst_port);
+	const struct tl_address to = tl_address__of(l, l->dst);
+	struct tl_endpoint target = tl_address__endpoint(&to, l->dst_port);
+	struct tl_host *host = place->host;
 
 	bool is_same = host->connections && is_target(host, &target);
 
 	host->connections++;
 	/* Connections count for as much as full frames, or a storm of small ones would be lost. */
-	host->weight += 1500;
+	*place->weight += 1500;
 	tl_host__vote(host, &target, 1);
 	if (!is_same && is_target(host, &target)) {
 		host->syn_frame = p->frame;
@@ -155,67 +153,84 @@ static void count_connection(struct tl_host *host, const struct tl_packet *p,
 	}
 }
 
-/* The sender's; `place` may be NULL. */
-static struct tl_host *host_of(struct worker *w, const struct tl_layers *l, uint8_t *place)
+/* `known_mark`: the sender's in its flow; NULL without one. */
+static struct tl_hosts_place place_of(struct worker *w, const struct tl_layers *l,
+				      uint32_t *known_mark)
 {
-	struct tl_endpoint source = { .ip_version = l->ip_version };
-	struct tl_host *host;
+	const struct tl_address source = tl_address__of(l, l->src);
+	uint32_t mark = known_mark ? *known_mark : 0;
 
-	if (l->ip_version == 6)
-		memcpy(source.ip, l->src, 16);
-	else
-		memcpy(source.ip, l->src, 4);
-	if (place && tl_endpoint__same_host(&w->host[*place].address, &source))
-		return &w->host[*place];
-	host = tl_hosts__get(w->host, WORKER_SETS, &source);
-	if (place)
-		*place = (uint8_t)(host - w->host);
-	return host;
+	if (!mark) {
+		mark = tl_hosts__mark(&source);
+		if (known_mark)
+			*known_mark = mark;
+	}
+	return tl_hosts__get(w->set, WORKER_SETS, mark, &source);
 }
 
-static void count_packet(struct tl_host *host, const struct tl_packet *p, const struct tl_layers *l,
-			 uint8_t verdict)
+static void count_packet(struct worker *w, const struct tl_analyzer_batch *b, uint32_t i,
+			 size_t flow_offset)
 {
+	struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+	const struct tl_packet *p = &b->batch->packet[i];
+	const struct tl_layers *l = &b->batch->layers[i];
+	const struct tl_hosts_place place =
+		place_of(w, l, fs ? &fs->mark[b->batch->lookup[i].ret_side] : NULL);
+	struct tl_host *host = place.host;
+
 	if (!host->packets++) {
 		host->first_frame = p->frame;
 		host->first_ns = p->ts_ns;
 	}
-	host->weight += p->wirelen;
+	*place.weight += p->wirelen;
 	host->bytes += p->wirelen;
-	host->payload_bytes += l->proto == PROTO_TCP ? l->payload_bytes : 0;
-	if (l->proto == PROTO_TCP && (l->tcp_flags & (TL_TCP_SYN | TL_TCP_ACK)) == TL_TCP_SYN &&
-	    verdict != TL_VERDICT_SYN_RETRANSMIT)
-		count_connection(host, p, l);
+	if (l->proto != PROTO_TCP)
+		return;
+	host->payload_bytes += l->payload_bytes;
+	if ((l->tcp_flags & (TL_TCP_SYN | TL_TCP_ACK)) == TL_TCP_SYN &&
+	    b->segment[i].verdict != TL_VERDICT_SYN_RETRANSMIT)
+		count_connection(&place, p, l);
+}
+
+/* All of this second. */
+static void count(struct worker *w, const struct tl_analyzer_batch *b, size_t flow_offset)
+{
+	for (uint64_t left = b->wanted; left && !w->first_ns;)
+		w->first_ns = b->batch->packet[tl_analyzer_batch__next(&left)].ts_ns;
+	if (b->sums->newest_ns > w->last_ns)
+		w->last_ns = b->sums->newest_ns;
+	w->bytes += b->sums->bytes;
+	w->packets += (uint64_t)__builtin_popcountll(b->wanted);
+	for (uint64_t left = b->wanted; left;) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
+		const struct tl_layers *l = &b->batch->layers[i];
+
+		if (l->ip_version && l->src && l->dst)
+			count_packet(w, b, i, flow_offset);
+	}
 }
 
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
 	struct worker *w = state;
+	struct tl_batch_sums sums;
 
-	uint64_t left = b->wanted;
+	if (!b->wanted)
+		return;
+	if (b->sums->newest_ns < w->next_ns) {
+		count(w, b, flow_offset);
+		return;
+	}
+	for (uint64_t left = b->wanted; left;) {
+		const struct tl_analyzer_batch only =
+			tl_analyzer_batch__only(b, tl_analyzer_batch__next(&left), &sums);
 
-	while (left) {
-		const uint32_t i = tl_analyzer_batch__next(&left);
-		const struct tl_packet *p = &b->batch->packet[i];
-		const struct tl_layers *l = &b->batch->layers[i];
-
-		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
-
-		if (p->ts_ns >= w->next_ns) {
+		if (sums.newest_ns >= w->next_ns) {
 			end_second(w);
-			w->second = p->ts_ns / SECOND_NS;
+			w->second = sums.newest_ns / SECOND_NS;
 			w->next_ns = (w->second + 1) * SECOND_NS;
 		}
-		if (!w->first_ns)
-			w->first_ns = p->ts_ns;
-		if (p->ts_ns > w->last_ns)
-			w->last_ns = p->ts_ns;
-		w->bytes += p->wirelen;
-		w->packets++;
-		if (l->ip_version && l->src && l->dst)
-			count_packet(
-				host_of(w, l, fs ? &fs->place[b->batch->lookup[i].ret_side] : NULL),
-				p, l, b->segment[i].verdict);
+		count(w, &only, flow_offset);
 	}
 }
 
@@ -254,7 +269,7 @@ struct judge {
 	struct tl_analyzer_judge view;
 	uint64_t bytes, packets;
 	uint64_t first_ns, last_ns;
-	struct tl_host host[JUDGE_SETS * TL_HOSTS_WAYS];
+	struct tl_hosts_set set[JUDGE_SETS];
 	struct storm storm[JUDGE_SETS];
 	uint64_t due_second; /* none is over before */
 };
@@ -276,7 +291,6 @@ static void host_add(struct tl_host *to, const struct tl_host *from)
 		to->first_ns = from->first_ns;
 		to->first_frame = from->first_frame;
 	}
-	to->weight += from->weight;
 	to->bytes += from->bytes;
 	to->packets += from->packets;
 	to->payload_bytes += from->payload_bytes;
@@ -442,7 +456,12 @@ static void observe(void *state, const struct tl_observation *observation)
 	if (r.last_ns > j->last_ns)
 		j->last_ns = r.last_ns;
 	for (uint32_t i = 0; i < r.count && i < REPORT_HOSTS; i++) {
-		host_add(tl_hosts__get(j->host, JUDGE_SETS, &r.host[i].address), &r.host[i]);
+		const struct tl_address a = tl_address__of_endpoint(&r.host[i].address);
+		const struct tl_hosts_place place =
+			tl_hosts__get(j->set, JUDGE_SETS, tl_hosts__mark(&a), &a);
+
+		*place.weight += r.weight[i];
+		host_add(place.host, &r.host[i]);
 		if (r.host[i].connections)
 			watch_storm(j, &r, &r.host[i]);
 	}
@@ -474,11 +493,14 @@ static void judge_tick(void *state, uint64_t now_ns, const struct tl_run_totals 
 
 static const struct tl_host *heaviest(const struct judge *j)
 {
-	const struct tl_host *top = &j->host[0];
+	const struct tl_host *top = &j->set[0].host[0];
 
-	for (uint32_t i = 1; i < JUDGE_SETS * TL_HOSTS_WAYS; i++)
-		if (j->host[i].bytes > top->bytes)
-			top = &j->host[i];
+	for (uint32_t i = 1; i < JUDGE_SETS * TL_HOSTS_WAYS; i++) {
+		const struct tl_host *host = &j->set[i / TL_HOSTS_WAYS].host[i % TL_HOSTS_WAYS];
+
+		if (host->bytes > top->bytes)
+			top = host;
+	}
 	return top;
 }
 

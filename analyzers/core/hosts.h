@@ -3,15 +3,17 @@
  * Which hosts send most: a table of fixed size that keeps the heavy ones (Space-Saving, in sets of
  * four ways, so that a packet costs four comparisons whatever comes).
  *
- *	hash(address) ─► set │ way │ way │ way │ way │
+ *	hash(address) ─► set │ mark │ mark │ mark │ mark │ weights │ host │ host │ host │ host │
  *
  * A host that is not in a full set takes the place of the lightest one and inherits its weight, not
- * its counts: counts are therefore exact for a host that stayed, and a lower bound otherwise.
- * Not thread-safe; no allocation.
+ * its counts: counts are therefore exact for a host that stayed, and a lower bound otherwise. With
+ * far more hosts than places most packets find none: so what is searched lies together, apart from
+ * what is counted. Not thread-safe; no allocation.
  */
 #ifndef TAPLINE_ANALYZERS_HOSTS_H
 #define TAPLINE_ANALYZERS_HOSTS_H
 
+#include "core/address.h"
 #include "core/text.h"
 
 #define TL_HOSTS_WAYS 4u
@@ -19,7 +21,6 @@
 /* What one host sent. */
 struct tl_host {
 	struct tl_endpoint address; /* port 0 */
-	uint64_t weight;	    /* by which it keeps its place */
 	uint64_t bytes;		    /* frames on the wire */
 	uint64_t packets;
 	uint64_t payload_bytes;
@@ -31,23 +32,45 @@ struct tl_host {
 	uint64_t target_lead; /* majority vote: how far it leads; at most its true count */
 };
 
-/* The host's entry, made if need be, never NULL. `set_count`: a power of two. */
-static inline struct tl_host *tl_hosts__get(struct tl_host *hosts, uint32_t set_count,
-					    const struct tl_endpoint *address)
-{
-	uint64_t hash = tl_text__hash(address->ip_version, address->ip, 16);
-	struct tl_host *set = &hosts[(hash & (set_count - 1)) * TL_HOSTS_WAYS];
-	struct tl_host *lightest = set;
+struct tl_hosts_set {
+	uint32_t mark[TL_HOSTS_WAYS];
+	uint64_t weight[TL_HOSTS_WAYS]; /* by which a host keeps its place */
+	struct tl_host host[TL_HOSTS_WAYS];
+};
 
-	for (uint32_t i = 0; i < TL_HOSTS_WAYS; i++) {
-		if (tl_endpoint__same_host(&set[i].address, address))
-			return &set[i];
-		if (set[i].weight < lightest->weight)
-			lightest = &set[i];
-	}
-	*lightest = (struct tl_host){ .address = *address, .weight = lightest->weight };
-	lightest->address.port = 0;
-	return lightest;
+struct tl_hosts_place {
+	struct tl_host *host;
+	uint64_t *weight;
+};
+
+/* Of its hash, what finds a host: its set, and most likely its way. */
+static inline uint32_t tl_hosts__mark(const struct tl_address *address)
+{
+	return (uint32_t)tl_text__hash(address->ip_version, address->ip, sizeof(address->ip));
+}
+
+static inline bool tl_host__is(const struct tl_host *host, const struct tl_address *address)
+{
+	const struct tl_address a = tl_address__of_endpoint(&host->address);
+
+	return tl_address__same(&a, address);
+}
+
+/* The host's place, given to it if need be. `set_count`: a power of two. */
+static inline struct tl_hosts_place tl_hosts__get(struct tl_hosts_set *sets, uint32_t set_count,
+						  uint32_t mark, const struct tl_address *address)
+{
+	struct tl_hosts_set *set = &sets[mark & (set_count - 1)];
+	uint32_t lightest = 0;
+
+	for (uint32_t i = 0; i < TL_HOSTS_WAYS; i++)
+		if (set->mark[i] == mark && tl_host__is(&set->host[i], address))
+			return (struct tl_hosts_place){ &set->host[i], &set->weight[i] };
+	for (uint32_t i = 1; i < TL_HOSTS_WAYS; i++)
+		lightest = set->weight[i] < set->weight[lightest] ? i : lightest;
+	set->mark[lightest] = mark;
+	set->host[lightest] = (struct tl_host){ .address = tl_address__endpoint(address, 0) };
+	return (struct tl_hosts_place){ &set->host[lightest], &set->weight[lightest] };
 }
 
 /* `n` connections to `target` (Boyer and Moore's majority vote, weighted). */

@@ -188,24 +188,31 @@ Test(talkers, a_storm_that_ended_long_ago_is_told_once)
 	cr_expect_eq(b->finding[0].count, 4000);
 }
 
+/* Returns the host's bytes. */
+static uint64_t add_bytes(struct tl_hosts_set *sets, const struct tl_endpoint *host, uint32_t bytes)
+{
+	const struct tl_address a = tl_address__of_endpoint(host);
+	const struct tl_hosts_place place = tl_hosts__get(sets, 16, tl_hosts__mark(&a), &a);
+
+	*place.weight += bytes;
+	place.host->bytes += bytes;
+	return place.host->bytes;
+}
+
 /* The table keeps a heavy host though ten thousand light ones pass by. */
 Test(talkers, heavy_host_outlives_light_ones)
 {
-	static struct tl_host hosts[16 * TL_HOSTS_WAYS];
+	static struct tl_hosts_set sets[16];
 	struct tl_endpoint heavy = { .ip_version = 4, .ip = { 10, 0, 0, 1 } };
 
 	for (uint32_t i = 0; i < 10000; i++) {
 		struct tl_endpoint light = { .ip_version = 4,
 					     .ip = { 11, (uint8_t)(i >> 8), (uint8_t)i, 1 } };
-		struct tl_host *h = tl_hosts__get(hosts, 16, &light);
 
-		h->bytes += 60;
-		h->weight += 60;
-		h = tl_hosts__get(hosts, 16, &heavy);
-		h->bytes += 1500;
-		h->weight += 1500;
+		add_bytes(sets, &light, 60);
+		add_bytes(sets, &heavy, 1500);
 	}
-	cr_expect_eq(tl_hosts__get(hosts, 16, &heavy)->bytes, 10000 * 1500ull);
+	cr_expect_eq(add_bytes(sets, &heavy, 0), 10000 * 1500ull);
 }
 
 Test(talkers, majority_vote_finds_the_target)
