@@ -42,18 +42,19 @@ enum flow_flag {
 };
 
 struct flow_state {
+	uint8_t flags;
+	uint8_t client; /* side */
+	/* A packet that follows the handshake does not touch what follows here. */
+	uint16_t syn_bytes; /* payload of the SYN (RFC 7413) */
+	uint32_t isn;
 	uint64_t syn_ns, syn_frame;
 	uint64_t synack_ns, synack_frame;
 	uint64_t data_ns, data_frame; /* first payload of the client after its ACK */
 	uint64_t last_ns;
-	uint32_t isn;
 	uint32_t synack_seq;
 	uint32_t trouble; /* index + 1; 0: none */
 	uint16_t syn_count, synack_count;
 	uint16_t syn_after_synack, synack_after_data;
-	uint16_t syn_bytes; /* payload of the SYN (RFC 7413) */
-	uint8_t flags;
-	uint8_t client; /* side */
 };
 
 struct trouble {
@@ -456,14 +457,24 @@ static void on_server(const struct step *s)
 	done(s);
 }
 
-static void on_tcp(const struct step *s, uint8_t side)
+/* Of a client: not the answer to one. */
+static bool is_first_syn(const struct tl_layers *l)
+{
+	return (l->tcp_flags & (TL_TCP_SYN | TL_TCP_ACK | TL_TCP_RST)) == TL_TCP_SYN;
+}
+
+static bool is_open(const struct flow_state *fs)
+{
+	return (fs->flags & (HAS_SYN | DONE)) == HAS_SYN;
+}
+
+/* A SYN, or of an attempt that is open. */
+static __attribute__((noinline)) void on_tcp(const struct step *s, uint8_t side)
 {
 	const uint8_t flags = s->layers->tcp_flags;
 
-	if ((flags & (TL_TCP_SYN | TL_TCP_ACK | TL_TCP_RST)) == TL_TCP_SYN)
+	if (is_first_syn(s->layers))
 		on_syn(s, side);
-	else if (!(s->fs->flags & HAS_SYN) || s->fs->flags & DONE)
-		return;
 	else if (flags & TL_TCP_RST)
 		on_rst(s);
 	else if (flags & TL_TCP_SYN)
@@ -534,17 +545,15 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 {
 	struct worker *w = state;
 
-	uint64_t left = b->wanted;
-
-	while (left) {
+	for (uint64_t left = b->wanted; left;) {
 		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_packet *packet = &b->batch->packet[i];
 		const struct tl_layers *layers = &b->batch->layers[i];
 		const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
-		struct step s = { .w = w, .packet = packet, .layers = layers };
+		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 
-		w->now_ns = b->newest_ns[i];
 		if (layers->proto == PROTO_ICMP || layers->proto == PROTO_ICMPV6) {
+			w->now_ns = b->newest_ns[i];
 			on_icmp(w, packet, layers, lookup->ret_flow);
 			continue;
 		}
@@ -555,10 +564,16 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 			tl_analyzer_batch__rest(b, i);
 			continue;
 		}
-		s.flow = lookup->ret_flow;
-		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
-		s.from_client = lookup->ret_side == s.fs->client;
-		on_tcp(&s, lookup->ret_side);
+		if (!is_open(fs) && !is_first_syn(layers))
+			continue;
+		w->now_ns = b->newest_ns[i];
+		on_tcp(&(struct step){ .w = w,
+				       .fs = fs,
+				       .flow = lookup->ret_flow,
+				       .packet = packet,
+				       .layers = layers,
+				       .from_client = lookup->ret_side == fs->client },
+		       lookup->ret_side);
 	}
 	w->now_ns = tl_analyzer_batch__newest_ns(b);
 }
@@ -587,6 +602,7 @@ const struct tl_analyzer tl_analyzer_connect = {
 	.name = "connect",
 	.wants = TL_WANTS_TCP | TL_WANTS(ODD) | TL_WANTS(ICMP),
 	.flow_bytes = sizeof(struct flow_state),
+	.flow_hot_bytes = offsetof(struct flow_state, syn_ns),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,
 	.batch = batch,

@@ -269,17 +269,14 @@ static void hand_over_all(struct worker *w, uint64_t now_ns)
 	w->counting_count = 0;
 }
 
-static void count_segment(const struct step *s)
+/* Of a flow that has none which its path does not have yet. */
+static __attribute__((noinline)) void begin_counting(struct worker *w, struct flow_state *fs,
+						     const struct tl_flow *flow, uint64_t now_ns)
 {
-	struct worker *w = s->w;
-
-	s->fs->segments[s->direction]++;
-	if (s->fs->counting)
-		return;
 	if (w->counting_count == COUNTING_MAX)
-		hand_over_all(w, s->now_ns);
-	w->counting[w->counting_count++] = (struct counting){ s->flow, s->fs };
-	s->fs->counting = w->counting_count;
+		hand_over_all(w, now_ns);
+	w->counting[w->counting_count++] = (struct counting){ flow, fs };
+	fs->counting = w->counting_count;
 }
 
 /* --- losses ---------------------------------------------------------------------------------- */
@@ -524,15 +521,11 @@ static bool is_heard(const struct step *s)
 	       s->layers->payload_bytes > 1;
 }
 
-static void on_tcp(const struct step *s)
+/* A flow with losses, or a segment that is not simply the next one. */
+static __attribute__((noinline)) void on_trouble(const struct step *s)
 {
 	struct flow_state *fs = s->fs;
 
-	if (s->layers->tcp_flags & (TL_TCP_SYN | TL_TCP_RST))
-		return;
-	fs->talked[s->direction] = true;
-	if (s->layers->payload_bytes)
-		count_segment(s);
 	if (fs->ill)
 		tell_held(s, !s->direction, false);
 	/* Who says goodbye was there all the time. */
@@ -573,24 +566,41 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 	return 0;
 }
 
+static bool is_usual(const struct flow_state *fs, const struct tl_segment *segment)
+{
+	return !fs->ill &&
+	       (segment->verdict == TL_VERDICT_NEW || segment->verdict == TL_VERDICT_PURE_ACK);
+}
+
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
-	uint64_t left = b->wanted;
-
-	while (left) {
+	for (uint64_t left = b->wanted; left;) {
 		const uint32_t i = tl_analyzer_batch__next(&left);
-		struct step s = {
-			.w = state,
-			.flow = b->batch->lookup[i].ret_flow,
-			.packet = &b->batch->packet[i],
-			.layers = &b->batch->layers[i],
-			.segment = &b->segment[i],
-			.now_ns = b->batch->packet[i].ts_ns,
-		};
+		const struct tl_flow *flow = b->batch->lookup[i].ret_flow;
+		const struct tl_packet *packet = &b->batch->packet[i];
+		const struct tl_layers *l = &b->batch->layers[i];
+		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		const uint8_t direction =
+			b->batch->lookup[i].ret_side == flow->client ? LOSS_UP : LOSS_DOWN;
 
-		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
-		s.direction = b->batch->lookup[i].ret_side == s.flow->client ? LOSS_UP : LOSS_DOWN;
-		on_tcp(&s);
+		if (l->tcp_flags & (TL_TCP_SYN | TL_TCP_RST))
+			continue;
+		fs->talked[direction] = true;
+		if (l->payload_bytes) {
+			fs->segments[direction]++;
+			if (!fs->counting)
+				begin_counting(state, fs, flow, packet->ts_ns);
+		}
+		if (is_usual(fs, &b->segment[i]))
+			continue;
+		on_trouble(&(struct step){ .w = state,
+					   .fs = fs,
+					   .flow = flow,
+					   .packet = packet,
+					   .layers = l,
+					   .segment = &b->segment[i],
+					   .now_ns = packet->ts_ns,
+					   .direction = direction });
 	}
 }
 

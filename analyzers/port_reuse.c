@@ -203,8 +203,8 @@ static bool is_news(const struct flow_state *fs)
 	}
 }
 
-static void conclude(struct worker *w, struct flow_state *fs, const struct tl_flow *flow,
-		     bool at_end)
+static void tell(struct worker *w, const struct flow_state *fs, const struct tl_flow *flow,
+		 bool at_end)
 {
 	struct tl_observation o = { .data_bytes = sizeof(struct report) };
 	struct report r = {
@@ -220,9 +220,6 @@ static void conclude(struct worker *w, struct flow_state *fs, const struct tl_fl
 		.at_end = at_end,
 	};
 
-	if (fs->self.flags & TOLD || !is_news(fs) || !may_report(w))
-		return;
-	fs->self.flags |= TOLD;
 	if (fs->recovered)
 		r.cost_ns = tl_span_ns(fs->syn_ns, fs->self.last_ns);
 	w->withheld = 0;
@@ -231,6 +228,15 @@ static void conclude(struct worker *w, struct flow_state *fs, const struct tl_fl
 	o.subject = tl_subject__of_flow(flow, flow->client);
 	memcpy(o.data, &r, sizeof(r));
 	tl_analyzer_worker__emit(&w->out, &o);
+}
+
+static void conclude(struct worker *w, struct flow_state *fs, const struct tl_flow *flow,
+		     bool at_end)
+{
+	if (fs->self.flags & TOLD || !is_news(fs) || !may_report(w))
+		return;
+	fs->self.flags |= TOLD;
+	tell(w, fs, flow, at_end);
 }
 
 /* --- one packet ------------------------------------------------------------------------------ */
@@ -321,7 +327,19 @@ static void on_first(const struct step *s)
 	}
 }
 
-static void on_tcp(const struct step *s)
+/* Whatever it is, what a later connection may be held against. */
+static inline void note(struct past *self, const struct tl_packet *packet,
+			const struct tl_layers *l, bool from_client)
+{
+	self->last_ns = packet->ts_ns;
+	self->last_frame = packet->frame;
+	if (from_client && l->flags & TL_LAYERS_TCP_TS) {
+		self->tsval = l->tsval;
+		self->flags |= HAS_TS;
+	}
+}
+
+static __attribute__((noinline)) void on_turn(const struct step *s)
 {
 	const uint8_t flags = s->layers->tcp_flags;
 	struct flow_state *fs = s->fs;
@@ -332,8 +350,6 @@ static void on_tcp(const struct step *s)
 	} else if (fs->self.flags & SAW_SYN && !(fs->self.flags & TOLD)) {
 		on_first(s);
 	}
-	fs->self.last_ns = s->now_ns;
-	fs->self.last_frame = s->packet->frame;
 	if (flags & TL_TCP_RST) {
 		fs->self.flags |= CUT;
 	} else if (s->from_client && !(flags & TL_TCP_SYN)) {
@@ -343,10 +359,7 @@ static void on_tcp(const struct step *s)
 	} else if (flags & TL_TCP_FIN) {
 		fs->self.flags |= FIN_SERVER;
 	}
-	if (s->from_client && s->layers->flags & TL_LAYERS_TCP_TS) {
-		fs->self.tsval = s->layers->tsval;
-		fs->self.flags |= HAS_TS;
-	}
+	note(&fs->self, s->packet, s->layers, s->from_client);
 }
 
 /* --- worker half, as the registry calls it --------------------------------------------------- */
@@ -359,28 +372,40 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 	return 0;
 }
 
+/* One in the middle of a connection of which nothing is to be told (any more). */
+static bool is_usual(const struct tl_layers *l, const struct past *self)
+{
+	return !(l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN | TL_TCP_RST)) &&
+	       (self->flags & (SAW_SYN | TOLD)) != SAW_SYN;
+}
+
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
 	struct worker *w = state;
 
-	uint64_t left = b->wanted;
-
-	while (left) {
+	for (uint64_t left = b->wanted; left;) {
 		const uint32_t i = tl_analyzer_batch__next(&left);
-		struct step s = {
-			.w = w,
-			.flow = b->batch->lookup[i].ret_flow,
-			.packet = &b->batch->packet[i],
-			.layers = &b->batch->layers[i],
-			.now_ns = b->batch->packet[i].ts_ns,
-		};
+		const struct tl_flow *flow = b->batch->lookup[i].ret_flow;
+		const struct tl_packet *packet = &b->batch->packet[i];
+		const struct tl_layers *l = &b->batch->layers[i];
+		bool from_client = b->batch->lookup[i].ret_side == flow->client;
+		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 
-		w->now_ns = b->newest_ns[i];
-		if (!s.layers->tcp_flags)
+		if (!l->tcp_flags)
 			continue;
-		s.fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
-		s.from_client = b->batch->lookup[i].ret_side == s.flow->client;
-		on_tcp(&s);
+		if (is_usual(l, &fs->self)) {
+			fs->self.flags |= from_client ? STOOD : 0;
+			note(&fs->self, packet, l, from_client);
+			continue;
+		}
+		w->now_ns = b->newest_ns[i];
+		on_turn(&(struct step){ .w = w,
+					.fs = fs,
+					.flow = flow,
+					.packet = packet,
+					.layers = l,
+					.now_ns = packet->ts_ns,
+					.from_client = from_client });
 	}
 	w->now_ns = tl_analyzer_batch__newest_ns(b);
 }

@@ -235,10 +235,8 @@ static void probed(const struct step *step, struct stall *s)
 /* --- one packet ------------------------------------------------------------------------------ */
 
 /* More than 0 and too little to send into? Only where the scale is known (RFC 7323, 2.2). */
-static bool is_narrow(const struct step *step)
+static bool is_narrow(const struct tl_segment *s)
 {
-	const struct tl_segment *s = step->segment;
-
 	return s->window_known && s->window_bytes && s->window_bytes < NARROW_BYTES;
 }
 
@@ -271,7 +269,7 @@ static void on_receiver(const struct step *step, struct stall *s)
 
 	if (!(step->layers->tcp_flags & TL_TCP_ACK))
 		return;
-	if (is_narrow(step)) {
+	if (is_narrow(step->segment)) {
 		on_narrow(step, s);
 		return;
 	}
@@ -369,21 +367,23 @@ static struct entry *entry_take(const struct step *step, struct flow_state *fs)
 	return e;
 }
 
-static void on_tcp(const struct step *step, struct flow_state *fs)
+/* Of a flow that has no entry: does its window shut, or nearly so? */
+static bool is_shutting(const struct tl_layers *l, const struct tl_segment *segment)
+{
+	if (l->window >= NARROW_BYTES || !(l->tcp_flags & TL_TCP_ACK) ||
+	    l->tcp_flags & (TL_TCP_FIN | TL_TCP_RST))
+		return false;
+	return !l->window || is_narrow(segment);
+}
+
+static __attribute__((noinline)) void on_stall(const struct step *step, struct flow_state *fs)
 {
 	const uint8_t flags = step->layers->tcp_flags;
 	bool ends = flags & (TL_TCP_FIN | TL_TCP_RST);
-	struct entry *e = fs->entry ? &step->w->entry[fs->entry - 1] : NULL;
+	struct entry *e = fs->entry ? &step->w->entry[fs->entry - 1] : entry_take(step, fs);
 
-	if (!e) {
-		if (step->layers->window >= NARROW_BYTES || !(flags & TL_TCP_ACK) || ends)
-			return;
-		if (step->layers->window && !is_narrow(step))
-			return;
-		e = entry_take(step, fs);
-		if (!e)
-			return;
-	}
+	if (!e)
+		return;
 	for (uint8_t side = 0; side < 2; side++) {
 		struct stall *s = &e->side[side];
 
@@ -410,27 +410,27 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
-	uint64_t left = b->wanted;
-
-	while (left) {
+	for (uint64_t left = b->wanted; left;) {
 		const uint32_t i = tl_analyzer_batch__next(&left);
-		struct flow_state *fs;
-		struct step step = {
-			.w = state,
-			.flow = b->batch->lookup[i].ret_flow,
-			.packet = &b->batch->packet[i],
-			.layers = &b->batch->layers[i],
-			.segment = &b->segment[i],
-			.now_ns = b->batch->packet[i].ts_ns,
-			.side = b->batch->lookup[i].ret_side,
-		};
+		const struct tl_layers *l = &b->batch->layers[i];
+		const struct tl_segment *segment = &b->segment[i];
+		const uint8_t side = b->batch->lookup[i].ret_side;
+		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
 
-		fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
-		step.fs = fs;
-		if (step.layers->tcp_flags & TL_TCP_SYN)
+		if (l->tcp_flags & TL_TCP_SYN)
 			continue;
-		fs->was_wide[step.side] |= step.segment->window_bytes >= NARROW_BYTES;
-		on_tcp(&step, fs);
+		fs->was_wide[side] |= segment->window_bytes >= NARROW_BYTES;
+		if (!fs->entry && !is_shutting(l, segment))
+			continue;
+		on_stall(&(struct step){ .w = state,
+					 .flow = b->batch->lookup[i].ret_flow,
+					 .packet = &b->batch->packet[i],
+					 .layers = l,
+					 .segment = segment,
+					 .fs = fs,
+					 .now_ns = b->batch->packet[i].ts_ns,
+					 .side = side },
+			 fs);
 	}
 }
 
