@@ -308,20 +308,36 @@ static const char *const push_words[] = { "poll",
 static const char *const stream_words[] = { "text/event-stream", "multipart/x-mixed-replace",
 					    NULL };
 
+static bool begins_with_method(const uint8_t *text, size_t bytes)
+{
+	switch (bytes ? text[0] : 0) {
+	case 'G':
+		return tl_text__begins(text, bytes, "GET ");
+	case 'P':
+		return tl_text__begins(text, bytes, "POST ") ||
+		       tl_text__begins(text, bytes, "PUT ") ||
+		       tl_text__begins(text, bytes, "PATCH ");
+	case 'H':
+		return tl_text__begins(text, bytes, "HEAD ");
+	case 'D':
+		return tl_text__begins(text, bytes, "DELETE ");
+	case 'O':
+		return tl_text__begins(text, bytes, "OPTIONS ");
+	case 'T':
+		return tl_text__begins(text, bytes, "TRACE ");
+	default:
+		return false;
+	}
+}
+
 /* "GET /path" without the query; false: no request of HTTP/1. */
 static bool read_http(const struct worker *w, struct flow_state *fs, struct tl_cursor c)
 {
-	static const char *const methods[] = { "GET ",	   "POST ",  "PUT ",   "HEAD ", "DELETE ",
-					       "OPTIONS ", "PATCH ", "TRACE ", NULL };
 	size_t bytes = tl_cursor__left(&c) < HEAD_MAX ? tl_cursor__left(&c) : HEAD_MAX;
 	const uint8_t *text = tl_cursor__take(&c, bytes);
 	unsigned n = 0, spaces = 0;
-	size_t method = 0;
 
-	while (methods[method] && (bytes < strlen(methods[method]) ||
-				   memcmp(text, methods[method], strlen(methods[method]))))
-		method++;
-	if (!methods[method])
+	if (!begins_with_method(text, bytes))
 		return false;
 	for (; n < APP_LABEL - 1 && n < bytes; n++) {
 		spaces += text[n] == ' ';

@@ -13,27 +13,49 @@
 
 #include "tapline/cursor.h"
 
-static const char *const methods[] = {
-	"GET",	     "POST",	    "HEAD",	"PUT",	     "DELETE", "OPTIONS", "PATCH",
-	"CONNECT",   "TRACE",	    "PROPFIND", "PROPPATCH", "MKCOL",  "COPY",	  "MOVE",
-	"LOCK",	     "UNLOCK",	    "REPORT",	"SEARCH",    "PURGE",  "LINK",	  "UNLINK",
-	"SUBSCRIBE", "UNSUBSCRIBE", "NOTIFY",	"M-SEARCH",  "ACL",    "BIND",	  "MKACTIVITY",
-	"CHECKOUT",  "MERGE",	    "REBIND",	"UNBIND",    "QUERY",
+#define LETTERS		 26u
+#define METHODS_A_LETTER 6u
+
+/* By their first letter, so that most of what is something else is known by one byte. */
+static const char *const methods[LETTERS][METHODS_A_LETTER + 1] = {
+	['A' - 'A'] = { "ACL" },
+	['B' - 'A'] = { "BIND" },
+	['C' - 'A'] = { "CONNECT", "COPY", "CHECKOUT" },
+	['D' - 'A'] = { "DELETE" },
+	['G' - 'A'] = { "GET" },
+	['H' - 'A'] = { "HEAD" },
+	['L' - 'A'] = { "LOCK", "LINK" },
+	['M' - 'A'] = { "MKCOL", "MOVE", "M-SEARCH", "MKACTIVITY", "MERGE" },
+	['N' - 'A'] = { "NOTIFY" },
+	['O' - 'A'] = { "OPTIONS" },
+	['P' - 'A'] = { "POST", "PUT", "PATCH", "PROPFIND", "PROPPATCH", "PURGE" },
+	['Q' - 'A'] = { "QUERY" },
+	['R' - 'A'] = { "REPORT", "REBIND" },
+	['S' - 'A'] = { "SEARCH", "SUBSCRIBE" },
+	['T' - 'A'] = { "TRACE" },
+	['U' - 'A'] = { "UNLOCK", "UNLINK", "UNSUBSCRIBE", "UNBIND" },
 };
 
-#define METHODS (sizeof(methods) / sizeof(methods[0]))
+enum fit { NO_METHOD, SO_FAR, METHOD };
 
-/* Does the text begin as one of these lines does, as far as it goes? */
-static bool may_be_request(const char *text, size_t bytes)
+/* Does the text begin with a method and a space; or, as far as it goes, may it? */
+static enum fit fit_of(const uint8_t *text, size_t bytes)
 {
-	for (size_t i = 0; i < METHODS; i++) {
-		size_t length = strlen(methods[i]);
+	const unsigned letter = bytes ? text[0] - (unsigned)'A' : LETTERS;
 
-		if (!strncmp(text, methods[i], bytes < length ? bytes : length) &&
-		    (bytes <= length || text[length] == ' '))
-			return true;
+	if (letter >= LETTERS)
+		return NO_METHOD;
+	for (const char *const *method = methods[letter]; *method; method++) {
+		size_t i = 0;
+
+		while (i < bytes && (*method)[i] && text[i] == (uint8_t)(*method)[i])
+			i++;
+		if (i == bytes)
+			return SO_FAR;
+		if (!(*method)[i] && text[i] == ' ')
+			return METHOD;
 	}
-	return false;
+	return NO_METHOD;
 }
 
 static bool may_be_response(const char *text, size_t bytes)
@@ -43,14 +65,7 @@ static bool may_be_response(const char *text, size_t bytes)
 
 bool tl_http__is_request(const uint8_t *data, size_t bytes)
 {
-	const uint8_t *space = bytes ? memchr(data, ' ', bytes < 16 ? bytes : 16) : NULL;
-
-	return space && may_be_request((const char *)data, (size_t)(space - data) + 1);
-}
-
-bool tl_http__is_response(const uint8_t *data, size_t bytes)
-{
-	return bytes >= 9 && may_be_response((const char *)data, 7);
+	return fit_of(data, bytes) == METHOD;
 }
 
 void tl_http_parser__init(struct tl_http_parser *parser, bool is_response)
@@ -304,7 +319,7 @@ static bool is_hopeless(const struct tl_http_parser *p)
 {
 	return p->line_kept && p->line[0] != '\r' && p->line[0] != '\n' &&
 	       !(p->is_response ? may_be_response(p->line, p->line_kept)
-				: may_be_request(p->line, p->line_kept));
+				: fit_of((const uint8_t *)p->line, p->line_kept) != NO_METHOD);
 }
 
 /* Up to the end of the line, or of the data. */

@@ -18,6 +18,7 @@
 #include <stddef.h>
 
 #include "core/reassembly.h"
+#include "core/text.h"
 
 #define TL_HTTP_LINE	 256u	/* of a line that is looked at; the rest is skipped */
 #define TL_HTTP_URI	 128u	/* with the zero; longer ones are cut */
@@ -87,7 +88,10 @@ void tl_http_parser__stop(struct tl_http_parser *parser);
 
 /* Does a payload begin with a request, with a response? */
 bool tl_http__is_request(const uint8_t *data, size_t bytes);
-bool tl_http__is_response(const uint8_t *data, size_t bytes);
+static inline bool tl_http__is_response(const uint8_t *data, size_t bytes)
+{
+	return bytes >= 9 && tl_text__begins(data, bytes, "HTTP/1.");
+}
 
 /* "/users/17/a?b=c" -> "/users/{id}/a": what differs from one resource to the next is left out. */
 void tl_http__uri_template(const char *uri, char ret_template[TL_HTTP_URI]);

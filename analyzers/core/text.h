@@ -27,6 +27,15 @@ const char *tl_text__span(uint64_t span_ns, char ret_text[TL_TEXT_SPAN]);
 /* "" for 1, else "s". */
 const char *tl_text__plural(uint64_t n);
 
+/*
+ * Does the text begin with the word? Here, so that with a word of the source it is a comparison or
+ * two, without a call.
+ */
+static inline bool tl_text__begins(const uint8_t *text, size_t bytes, const char *word)
+{
+	return bytes >= strlen(word) && !memcmp(text, word, strlen(word));
+}
+
 /* One step of a 64x64→128 multiply-and-fold hash: eight bytes a multiplication. */
 static inline uint64_t tl_text__hash_word(uint64_t h, uint64_t word)
 {

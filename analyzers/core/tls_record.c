@@ -189,7 +189,7 @@ void tl_tls_stream__skip(struct tl_tls_stream *stream, uint32_t bytes,
 	tell(sink, hole);
 }
 
-bool tl_tls__begins_hello(const uint8_t *data, size_t bytes)
+bool tl_tls__is_hello(const uint8_t *data, size_t bytes)
 {
 	struct tl_cursor c = tl_cursor__init(data, bytes);
 	uint8_t content = tl_cursor__u8(&c);

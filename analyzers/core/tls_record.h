@@ -110,8 +110,13 @@ void tl_tls_stream__feed(struct tl_tls_stream *stream, const uint8_t *data, size
 void tl_tls_stream__skip(struct tl_tls_stream *stream, uint32_t bytes,
 			 const struct tl_tls_sink *sink);
 
-/* Do these bytes begin a ClientHello? `payload_bytes`: of the segment, captured or not. */
-bool tl_tls__begins_hello(const uint8_t *data, size_t bytes);
+/* Do these bytes, which are known to begin as a handshake record does, begin a ClientHello? */
+bool tl_tls__is_hello(const uint8_t *data, size_t bytes);
+/* Do these? Asked of many payloads: of most the first byte tells. */
+static inline bool tl_tls__begins_hello(const uint8_t *data, size_t bytes)
+{
+	return bytes && data[0] == TL_TLS_HANDSHAKE && tl_tls__is_hello(data, bytes);
+}
 
 #define TL_TLS_SNI_MAX 96
 
