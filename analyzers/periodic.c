@@ -3,12 +3,11 @@
  * traffic.periodic: who knocks like a clock. This is the worker half: it notes when a client opens
  * a connection to a service, or asks again within one, and how much passes between the two.
  *
- *	flow ─► { slot, generation } ─► table of pairs (client, server:port, way), one second's
- *worth
+ *	flow ─► { slot, generation } ─► table of pairs (client, server:port, way), of one second
  *
- *	hash(pair) ─► set │ way │ way │ way │ way │     the one with most knocks outlives the others
- *	                    │
- *	                    └─► more than a few knocks in a second: a block of room for them
+ *	hash(pair) ─► set │ hash │ hash │ hash │ hash │ knocks │   who has most outlives the others
+ *	                      │
+ *	                      └─► pair ─► many knocks in a second: a block of room for them
  *
  * Most pairs knock once and never again, and with more pairs than places each would push out
  * another. So where a set is full a pair is let in with its second knock: the lobby remembers of
@@ -20,6 +19,7 @@
 #include <string.h>
 
 #include "core/periodic.h"
+#include "core/ways.h"
 #include "tapline/cursor.h"
 
 #define RTP_BYTES 12u
@@ -32,8 +32,7 @@
 #define ECHO_REQUEST_V6 128
 
 #define SETS   1024u /* a power of two */
-#define WAYS   4u
-#define FEW    4u /* knocks in a second that need no block */
+#define FEW    4u    /* knocks in a second that need no block */
 #define BLOCKS 64u
 #define LOBBY  32768u /* a power of two */
 
@@ -48,25 +47,27 @@ struct flow_state {
 	bool answered;	 /* the server has spoken */
 };
 
-/* Two cache lines. Sums are of this second. */
+/* Two cache lines; a packet that is no knock touches the first. Sums are of this second. */
 struct pair {
+	uint32_t generation; /* 0: free */
+	uint16_t block;	     /* index + 1; 0: knocks are in at_ns */
+	uint8_t count;
+	uint8_t way; /* enum tl_periodic_way */
+	uint64_t last_packet_ns;
+	uint64_t packets, bytes;
+	uint64_t payload[2]; /* the client's, the server's */
+	uint64_t idle_ns;
+	uint64_t first_ns;
+
+	uint64_t first_frame;
 	uint8_t client[16], server[16];
 	uint16_t port;
 	uint8_t proto, ip_version;
-	uint8_t way; /* enum tl_periodic_way */
-	uint8_t count;
-	uint16_t block;	     /* index + 1; 0: knocks are in at_ns */
-	uint32_t generation; /* 0: free */
-	uint32_t knocks;     /* all of them, ever: by these it keeps its place */
-	uint64_t last_packet_ns;
-	uint64_t packets;
-	uint64_t bytes, client_payload, server_payload;
-	uint64_t idle_ns;
-	uint64_t first_frame, first_ns;
 	uint32_t at_ns[FEW];
 };
 
 _Static_assert(sizeof(struct pair) == 128, "two cache lines");
+_Static_assert(offsetof(struct pair, first_frame) == 64, "of which one is for knocks");
 
 /* What else is told of a pair: of the flow of its first knock. */
 struct path {
@@ -82,9 +83,10 @@ struct worker {
 	uint64_t bytes, packets;
 	uint32_t generation;
 	uint32_t blocks_used;
-	uint64_t used[SETS * WAYS / 64]; /* pairs of which something was counted in this second */
-	struct pair pair[SETS * WAYS];
-	struct path path[SETS * WAYS];
+	uint64_t used[SETS * TL_WAYS / 64]; /* pairs with something counted in this second */
+	struct tl_ways set[SETS];	    /* by hash; weight: knocks, all of them, ever */
+	struct pair pair[SETS * TL_WAYS];   /* by set */
+	struct path path[SETS * TL_WAYS];
 	uint32_t lobby[LOBBY]; /* parts of hashes; 0: nobody */
 	uint32_t block[BLOCKS][TL_PERIODIC_KNOCKS];
 };
@@ -108,11 +110,11 @@ static int worker_init(void *state, const struct tl_analyzer_worker *out)
 
 /* No more is written than there is. */
 static void emit(const struct worker *w, struct tl_observation *o,
-		 const struct tl_periodic_report *head)
+		 const struct tl_periodic_head *head)
 {
 	o->ts_ns = w->last_ns;
 	o->data_bytes = (uint16_t)tl_periodic_report__bytes(head->count);
-	memcpy(o->data, head, offsetof(struct tl_periodic_report, at_ns));
+	memcpy(o->data, head, sizeof(*head));
 	tl_analyzer_worker__emit(&w->out, o);
 }
 
@@ -136,7 +138,7 @@ static struct tl_subject subject_of(const struct pair *p, const struct path *pat
 
 static void clear(struct pair *p)
 {
-	p->packets = p->bytes = p->client_payload = p->server_payload = 0;
+	p->packets = p->bytes = p->payload[0] = p->payload[1] = 0;
 	p->idle_ns = p->first_frame = p->first_ns = 0;
 	p->count = 0;
 }
@@ -148,14 +150,14 @@ static uint32_t *knocks_of(struct worker *w, struct pair *p)
 
 static void tell_pair(struct worker *w, struct pair *p)
 {
-	struct tl_periodic_report head;
+	struct tl_periodic_head head;
 	struct tl_observation o;
 
 	head.second = w->second;
 	head.packets = p->packets;
 	head.bytes = p->bytes;
-	head.client_payload = p->client_payload;
-	head.server_payload = p->server_payload;
+	head.client_payload = p->payload[0];
+	head.server_payload = p->payload[1];
 	head.idle_ns = p->idle_ns;
 	head.first_frame = p->first_frame;
 	head.first_ns = p->first_ns;
@@ -172,12 +174,12 @@ static void tell_pair(struct worker *w, struct pair *p)
 
 static void end_second(struct worker *w)
 {
-	struct tl_periodic_report totals;
+	struct tl_periodic_head totals;
 	struct tl_observation o;
 
 	if (!w->packets)
 		return;
-	for (uint32_t word = 0; word < SETS * WAYS / 64; word++) {
+	for (uint32_t word = 0; word < SETS * TL_WAYS / 64; word++) {
 		for (uint64_t left = w->used[word]; left; left &= left - 1) {
 			struct pair *p = &w->pair[word * 64 + (uint32_t)__builtin_ctzll(left)];
 
@@ -188,7 +190,7 @@ static void end_second(struct worker *w)
 		w->used[word] = 0;
 	}
 	w->blocks_used = 0;
-	memset(&totals, 0, offsetof(struct tl_periodic_report, at_ns));
+	memset(&totals, 0, sizeof(totals));
 	totals.second = w->second;
 	totals.packets = w->packets;
 	totals.bytes = w->bytes;
@@ -235,11 +237,8 @@ static uint32_t mark_of(uint64_t hash)
 }
 
 /* Nothing that was counted is lost: it is told before the place changes hands. */
-static void push_out(struct worker *w, struct pair *p)
+static void push_out(struct worker *w, struct pair *p, uint64_t hash)
 {
-	struct seeker who = { p->client, p->server, p->port, p->proto, p->ip_version, p->way };
-	uint64_t hash = hash_of(&who);
-
 	if (p->count)
 		tell_pair(w, p);
 	/* It comes in again with its next knock, if others leave it its place in the lobby. */
@@ -271,27 +270,29 @@ static void settle_in(struct worker *w, struct pair *p, const struct seeker *s,
 }
 
 /* NULL: it has to knock once more. */
-static struct pair *find_pair(struct worker *w, const struct seeker *s, const struct tl_flow *flow)
+static struct pair *find_pair(struct worker *w, const struct seeker *s, uint64_t hash,
+			      const struct tl_flow *flow)
 {
-	uint64_t hash = hash_of(s);
-	struct pair *set = &w->pair[(hash & (SETS - 1)) * WAYS], *least = set;
-	uint32_t *lobby;
+	struct tl_ways *set = &w->set[hash & (SETS - 1)];
+	struct pair *pair = &w->pair[(hash & (SETS - 1)) * TL_WAYS];
+	uint32_t *lobby = lobby_of(w, hash);
+	uint32_t way, found;
 
-	for (uint32_t i = 0; i < WAYS; i++) {
-		if (is_pair(&set[i], s))
-			return &set[i];
-		if (set[i].knocks < least->knocks)
-			least = &set[i];
+	for (found = tl_ways__find(set, hash); found; found &= found - 1) {
+		way = (uint32_t)__builtin_ctz(found);
+		if (is_pair(&pair[way], s))
+			return &pair[way];
 	}
-	lobby = lobby_of(w, hash);
-	if (least->generation && *lobby != mark_of(hash)) {
+	way = tl_ways__lightest(set);
+	if (pair[way].generation && *lobby != mark_of(hash)) {
 		*lobby = mark_of(hash);
 		return NULL;
 	}
-	if (least->generation)
-		push_out(w, least);
-	settle_in(w, least, s, flow);
-	return least;
+	if (pair[way].generation)
+		push_out(w, &pair[way], set->mark[way]);
+	set->mark[way] = hash;
+	settle_in(w, &pair[way], s, flow);
+	return &pair[way];
 }
 
 static struct pair *pair_of_flow(struct worker *w, const struct flow_state *fs)
@@ -316,20 +317,38 @@ static void make_room(struct worker *w, struct pair *p)
 	memcpy(w->block[p->block - 1], p->at_ns, sizeof(p->at_ns));
 }
 
-static void knock(struct worker *w, struct flow_state *fs, const struct tl_flow *flow,
-		  const struct tl_packet *packet)
+/* What the first look at a few packets found: that of their flows, not yet of their pairs. */
+struct look {
+	uint64_t knocks, requests;	      /* bit i: packet i is one; a request, besides */
+	struct flow_state *flow[TL_PASS_MAX]; /* NULL: without */
+	uint64_t hash[TL_PASS_MAX];	      /* of a knock's pair */
+};
+
+static struct seeker seeker_of(const struct tl_flow *flow, uint8_t way)
 {
 	uint8_t client = flow->client & 1u;
 	bool is_icmp = flow->key.proto == PROTO_ICMP || flow->key.proto == PROTO_ICMPV6;
-	struct seeker who = {
+
+	return (struct seeker){
 		.client = flow->key.addr[client],
 		.server = flow->key.addr[!client],
 		.port = is_icmp ? 0 : flow->key.port[!client],
 		.proto = flow->key.proto,
 		.ip_version = flow->key.ip_version,
-		.way = fs->requests ? TL_PERIODIC_REQUESTS : TL_PERIODIC_CONNECTIONS,
+		.way = way,
 	};
-	struct pair *p = find_pair(w, &who, flow);
+}
+
+static void knock(struct worker *w, const struct look *look, uint32_t i,
+		  const struct tl_flow_lookup *lookup)
+{
+	const struct seeker who =
+		seeker_of(lookup->ret_flow,
+			  look->requests >> i & 1 ? TL_PERIODIC_REQUESTS : TL_PERIODIC_CONNECTIONS);
+	struct pair *p = find_pair(w, &who, look->hash[i], lookup->ret_flow);
+	const struct tl_packet *packet = lookup->packet;
+	struct flow_state *fs = look->flow[i];
+	uint64_t *knocks;
 
 	fs->has_slot = p != NULL;
 	if (!p)
@@ -344,8 +363,9 @@ static void knock(struct worker *w, struct flow_state *fs, const struct tl_flow 
 	if (p->last_packet_ns && packet->ts_ns > p->last_packet_ns)
 		p->idle_ns += packet->ts_ns - p->last_packet_ns;
 	knocks_of(w, p)[p->count++] = (uint32_t)(packet->ts_ns - w->second_ns);
-	if (p->knocks < UINT32_MAX)
-		p->knocks++;
+	knocks = &w->set[fs->slot / TL_WAYS].weight[fs->slot % TL_WAYS];
+	if (*knocks < UINT32_MAX)
+		++*knocks;
 }
 
 /*
@@ -369,99 +389,162 @@ static bool is_stream(struct flow_state *fs, const struct tl_packet *packet,
 	return fs->is_stream;
 }
 
-/* A knock: the first packet of a connection, or a request after an answer. */
-static bool is_knock(struct flow_state *fs, const struct tl_analyzer_batch *b, uint32_t i,
-		     bool by_client)
+/* With something in it, and not for the second time: does it ask anew? */
+static bool is_request(struct flow_state *fs, const struct tl_packet *packet,
+		       const struct tl_layers *l, bool by_client)
 {
-	const struct tl_layers *l = &b->batch->layers[i];
-	bool is_icmp = l->proto == PROTO_ICMP || l->proto == PROTO_ICMPV6;
-	bool is_syn = l->proto == TL_PROTO_TCP && (l->tcp_flags & TL_TCP_SYN);
+	bool is_udp = l->proto == PROTO_UDP;
 	bool after_answer = !fs->client_spoke_last;
 
-	if (is_icmp)
-		return l->src_port == (l->ip_version == 6 ? ECHO_REQUEST_V6 : ECHO_REQUEST_V4);
-	if (is_syn)
-		return by_client && !(l->tcp_flags & TL_TCP_ACK) &&
-		       b->segment[i].verdict == TL_VERDICT_NEW;
-	if (l->proto != TL_PROTO_TCP && l->proto != PROTO_UDP)
-		return false;
-	if (!l->payload_bytes ||
-	    (l->proto == TL_PROTO_TCP && b->segment[i].verdict != TL_VERDICT_NEW))
-		return false;
 	fs->client_spoke_last = by_client;
 	fs->answered |= !by_client;
 	/* A datagram may want no answer. */
-	after_answer |= l->proto == PROTO_UDP && !fs->answered &&
-			l->payload_bytes <= TL_PERIODIC_DATAGRAM_MAX;
-	if (!by_client || !after_answer)
-		return false;
-	if (l->proto == PROTO_UDP && is_stream(fs, &b->batch->packet[i], l))
+	after_answer |= is_udp && !fs->answered && l->payload_bytes <= TL_PERIODIC_DATAGRAM_MAX;
+	if (!by_client || !after_answer || (is_udp && is_stream(fs, packet, l)))
 		return false;
 	/* The first request belongs to its connection: that has been counted. */
-	if (!fs->requests && l->proto == TL_PROTO_TCP) {
+	if (!fs->requests && !is_udp) {
 		fs->requests = 1;
 		return false;
 	}
 	return true;
 }
 
-static void count(struct worker *w, struct pair *p, const struct tl_packet *packet,
-		  uint32_t payload[2])
-{
-	uint32_t at = (uint32_t)(p - w->pair);
-
-	w->used[at / 64] |= 1ull << at % 64;
-	p->last_packet_ns = packet->ts_ns;
-	p->packets++;
-	p->bytes += packet->wirelen;
-	p->client_payload += payload[0];
-	p->server_payload += payload[1];
-}
-
-static void watch(struct worker *w, const struct tl_analyzer_batch *b, uint32_t i,
-		  size_t flow_offset)
+/* A knock: the first packet of a connection, or a request after an answer. */
+static bool is_knock(struct flow_state *fs, const struct tl_analyzer_batch *b, uint32_t i)
 {
 	const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
-	struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
-	bool by_client = lookup->ret_side == lookup->ret_flow->client;
-	const struct tl_packet *packet = &b->batch->packet[i];
 	const struct tl_layers *l = &b->batch->layers[i];
-	struct pair *p;
+	bool is_tcp = l->proto == TL_PROTO_TCP;
+	bool by_client = lookup->ret_side == lookup->ret_flow->client;
 
-	if (packet->ts_ns >= w->second_ns && is_knock(fs, b, i, by_client)) {
-		knock(w, fs, lookup->ret_flow, packet);
-		if (l->proto != TL_PROTO_TCP)
-			fs->requests = 1;
+	if (is_tcp && (l->tcp_flags & TL_TCP_SYN))
+		return by_client && !(l->tcp_flags & TL_TCP_ACK) &&
+		       b->segment[i].verdict == TL_VERDICT_NEW;
+	if (l->proto == PROTO_ICMP || l->proto == PROTO_ICMPV6)
+		return l->src_port == (l->ip_version == 6 ? ECHO_REQUEST_V6 : ECHO_REQUEST_V4);
+	if (!l->payload_bytes || (!is_tcp && l->proto != PROTO_UDP) ||
+	    (is_tcp && b->segment[i].verdict != TL_VERDICT_NEW))
+		return false;
+	return is_request(fs, &b->batch->packet[i], l, by_client);
+}
+
+static void look_at_knock(struct worker *w, const struct tl_flow *flow, uint32_t i,
+			  struct look *look)
+{
+	struct flow_state *fs = look->flow[i];
+	const struct seeker who =
+		seeker_of(flow, fs->requests ? TL_PERIODIC_REQUESTS : TL_PERIODIC_CONNECTIONS);
+	const uint64_t hash = hash_of(&who);
+
+	look->knocks |= 1ull << i;
+	look->requests |= (uint64_t)(who.way == TL_PERIODIC_REQUESTS) << i;
+	look->hash[i] = hash;
+	if (who.proto != TL_PROTO_TCP)
+		fs->requests = 1;
+	__builtin_prefetch(&w->set[hash & (SETS - 1)], 1);
+	__builtin_prefetch(lobby_of(w, hash), 1);
+}
+
+static void look_at(struct worker *w, const struct tl_analyzer_batch *b, size_t flow_offset,
+		    struct look *look)
+{
+	look->knocks = look->requests = 0;
+	for (uint64_t left = b->wanted; left;) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
+		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+
+		look->flow[i] = fs;
+		if (!fs)
+			continue;
+		__builtin_prefetch(&w->pair[fs->slot], 1);
+		if (b->batch->packet[i].ts_ns >= w->second_ns && is_knock(fs, b, i))
+			look_at_knock(w, b->batch->lookup[i].ret_flow, i, look);
 	}
-	p = pair_of_flow(w, fs);
-	if (p)
-		count(w, p, packet,
-		      (uint32_t[2]){ by_client ? l->payload_bytes : 0,
-				     by_client ? 0 : l->payload_bytes });
+}
+
+/* The pairs that knocks will find, or push out. */
+static void fetch_pairs(const struct worker *w, const struct look *look)
+{
+	for (uint64_t left = look->knocks; left;) {
+		const uint64_t hash = look->hash[tl_analyzer_batch__next(&left)];
+		const struct tl_ways *set = &w->set[hash & (SETS - 1)];
+		const uint32_t found = tl_ways__find(set, hash);
+		const uint32_t way =
+			found ? (uint32_t)__builtin_ctz(found) : tl_ways__lightest(set);
+		const struct pair *p = &w->pair[(hash & (SETS - 1)) * TL_WAYS + way];
+
+		__builtin_prefetch(p, 1);
+		__builtin_prefetch(&p->first_frame, 1);
+		__builtin_prefetch(&w->path[p - w->pair], 1);
+	}
+}
+
+static void count(struct worker *w, struct pair *p, const struct tl_analyzer_batch *b, uint32_t i)
+{
+	const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
+	const struct tl_packet *packet = &b->batch->packet[i];
+	uint32_t at = (uint32_t)(p - w->pair);
+
+	if (!p->packets++)
+		w->used[at / 64] |= 1ull << at % 64;
+	p->last_packet_ns = packet->ts_ns;
+	p->bytes += packet->wirelen;
+	p->payload[lookup->ret_side != lookup->ret_flow->client] +=
+		b->batch->layers[i].payload_bytes;
+}
+
+/*
+ * All of this second. With many pairs each is a wait for memory: so first all are asked for, and
+ * then gone through.
+ */
+static void watch(struct worker *w, const struct tl_analyzer_batch *b, size_t flow_offset)
+{
+	struct look look;
+
+	look_at(w, b, flow_offset, &look);
+	fetch_pairs(w, &look);
+	w->packets += (uint64_t)__builtin_popcountll(b->wanted);
+	w->bytes += b->sums->bytes;
+	for (uint64_t left = b->wanted; left;) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
+		struct flow_state *fs = look.flow[i];
+		struct pair *p;
+
+		if (b->batch->packet[i].ts_ns > w->last_ns)
+			w->last_ns = b->batch->packet[i].ts_ns;
+		if (!fs)
+			continue;
+		if (look.knocks >> i & 1)
+			knock(w, &look, i, &b->batch->lookup[i]);
+		p = pair_of_flow(w, fs);
+		if (p)
+			count(w, p, b, i);
+	}
 }
 
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
 	struct worker *w = state;
+	struct tl_batch_sums sums;
 
-	uint64_t left = b->wanted;
+	if (!b->wanted)
+		return;
+	if (b->sums->newest_ns < w->next_ns) {
+		watch(w, b, flow_offset);
+		return;
+	}
+	for (uint64_t left = b->wanted; left;) {
+		const struct tl_analyzer_batch only =
+			tl_analyzer_batch__only(b, tl_analyzer_batch__next(&left), &sums);
 
-	while (left) {
-		const uint32_t i = tl_analyzer_batch__next(&left);
-		const struct tl_packet *packet = &b->batch->packet[i];
-
-		if (packet->ts_ns >= w->next_ns) {
+		if (sums.newest_ns >= w->next_ns) {
 			end_second(w);
-			w->second = packet->ts_ns / TL_NS_PER_SEC;
+			w->second = sums.newest_ns / TL_NS_PER_SEC;
 			w->second_ns = w->second * TL_NS_PER_SEC;
 			w->next_ns = w->second_ns + TL_NS_PER_SEC;
 		}
-		if (packet->ts_ns > w->last_ns)
-			w->last_ns = packet->ts_ns;
-		w->packets++;
-		w->bytes += packet->wirelen;
-		if (b->batch->lookup[i].ret_flow)
-			watch(w, b, i, flow_offset);
+		watch(w, &only, flow_offset);
 	}
 }
 

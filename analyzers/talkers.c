@@ -108,13 +108,13 @@ static void end_second(struct worker *w)
 
 	if (!w->packets)
 		return;
-	for (uint32_t i = 0; i < WORKER_SETS * TL_HOSTS_WAYS; i++) {
-		const struct tl_hosts_set *set = &w->set[i / TL_HOSTS_WAYS];
-		const struct tl_host *host = &set->host[i % TL_HOSTS_WAYS];
+	for (uint32_t i = 0; i < WORKER_SETS * TL_WAYS; i++) {
+		const struct tl_hosts_set *set = &w->set[i / TL_WAYS];
+		const struct tl_host *host = &set->host[i % TL_WAYS];
 
 		if (!host->packets)
 			continue;
-		r.weight[r.count] = set->weight[i % TL_HOSTS_WAYS];
+		r.weight[r.count] = set->ways.weight[i % TL_WAYS];
 		r.host[r.count++] = *host;
 		if (r.count == REPORT_HOSTS)
 			send_report(w, &r);
@@ -495,8 +495,8 @@ static const struct tl_host *heaviest(const struct judge *j)
 {
 	const struct tl_host *top = &j->set[0].host[0];
 
-	for (uint32_t i = 1; i < JUDGE_SETS * TL_HOSTS_WAYS; i++) {
-		const struct tl_host *host = &j->set[i / TL_HOSTS_WAYS].host[i % TL_HOSTS_WAYS];
+	for (uint32_t i = 1; i < JUDGE_SETS * TL_WAYS; i++) {
+		const struct tl_host *host = &j->set[i / TL_WAYS].host[i % TL_WAYS];
 
 		if (host->bytes > top->bytes)
 			top = host;

@@ -15,8 +15,7 @@
 
 #include "core/address.h"
 #include "core/text.h"
-
-#define TL_HOSTS_WAYS 4u
+#include "core/ways.h"
 
 /* What one host sent. */
 struct tl_host {
@@ -33,14 +32,13 @@ struct tl_host {
 };
 
 struct tl_hosts_set {
-	uint32_t mark[TL_HOSTS_WAYS];
-	uint64_t weight[TL_HOSTS_WAYS]; /* by which a host keeps its place */
-	struct tl_host host[TL_HOSTS_WAYS];
+	struct tl_ways ways;
+	struct tl_host host[TL_WAYS];
 };
 
 struct tl_hosts_place {
 	struct tl_host *host;
-	uint64_t *weight;
+	uint64_t *weight; /* by which it keeps its place */
 };
 
 /* Of its hash, what finds a host: its set, and most likely its way. */
@@ -61,16 +59,17 @@ static inline struct tl_hosts_place tl_hosts__get(struct tl_hosts_set *sets, uin
 						  uint32_t mark, const struct tl_address *address)
 {
 	struct tl_hosts_set *set = &sets[mark & (set_count - 1)];
-	uint32_t lightest = 0;
+	uint32_t way, found;
 
-	for (uint32_t i = 0; i < TL_HOSTS_WAYS; i++)
-		if (set->mark[i] == mark && tl_host__is(&set->host[i], address))
-			return (struct tl_hosts_place){ &set->host[i], &set->weight[i] };
-	for (uint32_t i = 1; i < TL_HOSTS_WAYS; i++)
-		lightest = set->weight[i] < set->weight[lightest] ? i : lightest;
-	set->mark[lightest] = mark;
-	set->host[lightest] = (struct tl_host){ .address = tl_address__endpoint(address, 0) };
-	return (struct tl_hosts_place){ &set->host[lightest], &set->weight[lightest] };
+	for (found = tl_ways__find(&set->ways, mark); found; found &= found - 1) {
+		way = (uint32_t)__builtin_ctz(found);
+		if (tl_host__is(&set->host[way], address))
+			return (struct tl_hosts_place){ &set->host[way], &set->ways.weight[way] };
+	}
+	way = tl_ways__lightest(&set->ways);
+	set->ways.mark[way] = mark;
+	set->host[way] = (struct tl_host){ .address = tl_address__endpoint(address, 0) };
+	return (struct tl_hosts_place){ &set->host[way], &set->ways.weight[way] };
 }
 
 /* `n` connections to `target` (Boyer and Moore's majority vote, weighted). */

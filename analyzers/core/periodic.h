@@ -29,7 +29,7 @@ enum tl_periodic_way {
 };
 
 /* One second, or a part of it; parts of one second add up. The subject is the observation's. */
-struct tl_periodic_report {
+struct tl_periodic_head {
 	uint64_t second;
 	uint64_t packets, bytes;
 	uint64_t client_payload, server_payload;
@@ -37,6 +37,10 @@ struct tl_periodic_report {
 	uint64_t first_frame, first_ns; /* the first knock */
 	uint32_t way;			/* enum tl_periodic_way */
 	uint32_t count;
+};
+
+struct tl_periodic_report {
+	struct tl_periodic_head head;
 	uint32_t at_ns[TL_PERIODIC_KNOCKS]; /* since the second's begin */
 };
 
@@ -57,11 +61,19 @@ static inline size_t tl_periodic_report__bytes(uint32_t count)
 struct tl_beat {
 	uint64_t last_ns;
 	uint64_t intervals; /* ever */
-	uint64_t interval_ns[TL_BEAT_RING];
 	/* Counts of whole slots, for beats too fast for a timer's jitter. */
 	uint64_t slots;
 	double sum, squares;
+	uint64_t
+		interval_ns[TL_BEAT_RING]; /* the newest of `intervals`; the rest may be anything */
 };
+
+/* It begins anew, but for the latest knock. */
+static inline void tl_beat__forget(struct tl_beat *beat)
+{
+	beat->intervals = beat->slots = 0;
+	beat->sum = beat->squares = 0;
+}
 
 /* A knock; in order of time. */
 void tl_beat__knock(struct tl_beat *beat, uint64_t at_ns);
@@ -82,30 +94,34 @@ bool tl_beat__is_even(const struct tl_beat *beat, double *ret_period_ns, double 
 #define TL_PERIODIC_BUFFER 2048u /* knocks of a pair in a second; with more it is not judged */
 #define TL_PERIODIC_PROOFS 6u
 
-/* One pair, as the judge knows it. */
+/*
+ * One pair, as the judge knows it. With many pairs a report finds its run in no cache: so what each
+ * report touches lies together, at the begin.
+ */
 struct tl_periodic_run {
 	bool is_used;
 	bool overflowed; /* this second */
 	bool is_even;
 	uint8_t way;
-	struct tl_subject subject;
-	struct tl_periodic_report now; /* sums of this second */
 	uint32_t count;
-	uint32_t at_ns[TL_PERIODIC_BUFFER];
-	struct tl_beat beat;
 	uint64_t first_ns, last_ns;
+	struct tl_periodic_head now; /* sums of this second */
+	struct tl_subject subject;
 	uint64_t knocks, packets, bytes, payload[2], idle_ns, seconds;
 	uint64_t base_packets, base_bytes; /* all that had passed before it began */
 	uint32_t proof_count;
+	struct tl_beat beat;
 	struct tl_proof proof[TL_PERIODIC_PROOFS];
+	uint32_t at_ns[TL_PERIODIC_BUFFER];
 };
 
 struct tl_periodic_judge {
 	struct tl_analyzer_judge view;
-	uint64_t second;		 /* that runs' sums are of */
-	bool is_open;			 /* something was reported of it */
-	uint64_t now_packets, now_bytes; /* of that second */
-	uint64_t packets, bytes;	 /* of all before it */
+	uint64_t second;				    /* that runs' sums are of */
+	bool is_open;					    /* something was reported of it */
+	uint64_t now_packets, now_bytes;		    /* of that second */
+	uint64_t packets, bytes;			    /* of all before it */
+	uint64_t hash[TL_PERIODIC_SETS * TL_PERIODIC_WAYS]; /* of the run at the same place */
 	struct tl_periodic_run run[TL_PERIODIC_SETS * TL_PERIODIC_WAYS];
 };
 

@@ -294,7 +294,7 @@ static void begin_anew(struct tl_periodic_judge *j, struct tl_periodic_run *r)
 	r->payload[0] = r->payload[1] = 0;
 	r->proof_count = 0;
 	r->is_even = false;
-	r->beat = (struct tl_beat){ .last_ns = r->beat.last_ns };
+	tl_beat__forget(&r->beat);
 	r->base_packets = j->packets;
 	r->base_bytes = j->bytes;
 }
@@ -329,7 +329,7 @@ static void close_run(struct tl_periodic_judge *j, struct tl_periodic_run *r)
 	}
 	r->count = 0;
 	r->overflowed = false;
-	r->now = (struct tl_periodic_report){ 0 };
+	r->now = (struct tl_periodic_head){ 0 };
 }
 
 static void close_second(struct tl_periodic_judge *j)
@@ -347,33 +347,37 @@ static void close_second(struct tl_periodic_judge *j)
 
 /* --- reports ---------------------------------------------------------------------------------- */
 
+static bool is_run(const struct tl_periodic_run *r, const struct tl_subject *s, uint32_t way)
+{
+	return r->is_used && r->way == way && r->subject.proto == s->proto &&
+	       r->subject.server.port == s->server.port &&
+	       tl_endpoint__same_host(&r->subject.client, &s->client) &&
+	       tl_endpoint__same_host(&r->subject.server, &s->server);
+}
+
 static struct tl_periodic_run *find_run(struct tl_periodic_judge *j, const struct tl_subject *s,
 					uint32_t way)
 {
 	uint8_t key[TL_PAIR_KEY];
 	struct tl_periodic_run *set, *oldest;
-	uint64_t hash;
+	uint64_t hash, *hashes;
 
 	tl_pair__key(s, (uint8_t)way, key);
 	hash = tl_text__hash(0, key, sizeof(key));
-	set = &j->run[(hash & (TL_PERIODIC_SETS - 1)) * TL_PERIODIC_WAYS];
-	oldest = set;
-	for (uint32_t i = 0; i < TL_PERIODIC_WAYS; i++) {
-		struct tl_periodic_run *r = &set[i];
-
-		if (r->is_used && r->way == way && r->subject.proto == s->proto &&
-		    r->subject.server.port == s->server.port &&
-		    tl_endpoint__same_host(&r->subject.client, &s->client) &&
-		    tl_endpoint__same_host(&r->subject.server, &s->server))
-			return r;
-		if (r->last_ns < oldest->last_ns)
-			oldest = r;
-	}
+	hashes = &j->hash[(hash & (TL_PERIODIC_SETS - 1)) * TL_PERIODIC_WAYS];
+	oldest = set = &j->run[hashes - j->hash];
+	for (uint32_t i = 0; i < TL_PERIODIC_WAYS; i++)
+		if (hashes[i] == hash && is_run(&set[i], s, way))
+			return &set[i];
+	for (uint32_t i = 1; i < TL_PERIODIC_WAYS; i++)
+		if (set[i].last_ns < oldest->last_ns)
+			oldest = &set[i];
+	hashes[oldest - set] = hash;
 	/* The buffer of knocks need not be cleared. */
 	oldest->is_used = true;
 	oldest->overflowed = false;
 	oldest->count = 0;
-	oldest->now = (struct tl_periodic_report){ 0 };
+	oldest->now = (struct tl_periodic_head){ 0 };
 	oldest->way = (uint8_t)way;
 	oldest->subject = *s;
 	begin_anew(j, oldest);
@@ -381,9 +385,11 @@ static struct tl_periodic_run *find_run(struct tl_periodic_judge *j, const struc
 	return oldest;
 }
 
-static void add_report(struct tl_periodic_run *r, const struct tl_periodic_report *report)
+/* `at_ns`: of `report->count` knocks. */
+static void add_report(struct tl_periodic_run *r, const struct tl_periodic_head *report,
+		       const void *at_ns)
 {
-	uint32_t n = report->count < TL_PERIODIC_KNOCKS ? report->count : TL_PERIODIC_KNOCKS;
+	uint32_t n = report->count;
 
 	if (n && (!r->count || report->first_ns < r->now.first_ns)) {
 		r->now.first_ns = report->first_ns;
@@ -398,19 +404,18 @@ static void add_report(struct tl_periodic_run *r, const struct tl_periodic_repor
 		r->overflowed = true;
 		n = TL_PERIODIC_BUFFER - r->count;
 	}
-	memcpy(r->at_ns + r->count, report->at_ns, n * sizeof(r->at_ns[0]));
+	memcpy(r->at_ns + r->count, at_ns, n * sizeof(r->at_ns[0]));
 	r->count += n;
 }
 
 void tl_periodic_judge__observe(void *state, const struct tl_observation *observation)
 {
 	struct tl_periodic_judge *j = state;
-	struct tl_periodic_report report;
+	struct tl_periodic_head report;
 
-	if (observation->data_bytes < offsetof(struct tl_periodic_report, at_ns) ||
-	    observation->data_bytes > sizeof(report))
+	if (observation->data_bytes < sizeof(report))
 		return;
-	memcpy(&report, observation->data, observation->data_bytes);
+	memcpy(&report, observation->data, sizeof(report));
 	if (report.count > TL_PERIODIC_KNOCKS ||
 	    observation->data_bytes != tl_periodic_report__bytes(report.count))
 		return;
@@ -423,7 +428,8 @@ void tl_periodic_judge__observe(void *state, const struct tl_observation *observ
 		j->now_packets += report.packets;
 		j->now_bytes += report.bytes;
 	} else if (observation->kind == TL_PERIODIC_KNOCKED) {
-		add_report(find_run(j, &observation->subject, report.way), &report);
+		add_report(find_run(j, &observation->subject, report.way), &report,
+			   observation->data + sizeof(report));
 	}
 }
 
