@@ -141,11 +141,13 @@ static __attribute__((noinline)) void count_odd(struct counts *c, const struct t
 
 static void count_each(struct worker_state *w, const struct tl_analyzer_batch *b)
 {
-	for (uint32_t i = 0; i < b->batch->n; i++) {
-		const struct tl_packet *packet = &b->batch->packet[i];
-		const struct tl_layers *l = &b->batch->layers[i];
+	const struct tl_batch in = *b->batch;
+
+	for (uint32_t i = 0; i < in.n; i++) {
+		const struct tl_packet *packet = &in.packet[i];
+		const struct tl_layers *l = &in.layers[i];
 		const struct tl_segment *segment = &b->segment[i];
-		const struct tl_flow_lookup *lookup = &b->batch->lookup[i];
+		const struct tl_flow_lookup *lookup = &in.lookup[i];
 
 		if (l->flags & (TL_LAYERS_MALFORMED | TL_LAYERS_TRUNCATED) || !l->ip_version ||
 		    packet->caplen < packet->wirelen)

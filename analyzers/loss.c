@@ -579,7 +579,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		const struct tl_flow *flow = b->batch->lookup[i].ret_flow;
 		const struct tl_packet *packet = &b->batch->packet[i];
 		const struct tl_layers *l = &b->batch->layers[i];
-		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		struct flow_state *fs = tl_analyzer_batch__tcp_state(b, i, flow_offset);
 		const uint8_t direction =
 			b->batch->lookup[i].ret_side == flow->client ? LOSS_UP : LOSS_DOWN;
 

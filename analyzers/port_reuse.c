@@ -389,7 +389,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		const struct tl_packet *packet = &b->batch->packet[i];
 		const struct tl_layers *l = &b->batch->layers[i];
 		bool from_client = b->batch->lookup[i].ret_side == flow->client;
-		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		struct flow_state *fs = tl_analyzer_batch__tcp_state(b, i, flow_offset);
 
 		if (!l->tcp_flags)
 			continue;

@@ -415,7 +415,7 @@ static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_of
 		const struct tl_layers *l = &b->batch->layers[i];
 		const struct tl_segment *segment = &b->segment[i];
 		const uint8_t side = b->batch->lookup[i].ret_side;
-		struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		struct flow_state *fs = tl_analyzer_batch__tcp_state(b, i, flow_offset);
 
 		if (l->tcp_flags & TL_TCP_SYN)
 			continue;

@@ -71,6 +71,7 @@ struct tl_batch_sums {
 struct tl_analyzer_batch {
 	const struct tl_batch *batch;	  /* at most TL_PASS_MAX packets */
 	const struct tl_segment *segment; /* [batch->n] */
+	unsigned char *const *entry; /* [batch->n] the slab entry of its flow; NULL: without one */
 	const uint64_t *newest_ns; /* [batch->n] newest packet time of the run, up to this packet */
 	uint64_t wanted;	   /* bit i: this analyzer is to look at packet i */
 	const struct tl_batch_sums *sums;
@@ -120,10 +121,7 @@ static inline uint64_t tl_analyzer_batch__newest_ns(const struct tl_analyzer_bat
 /* No more ACKs and data of packet i's flow, which must have one, for this analyzer. */
 static inline void tl_analyzer_batch__rest(const struct tl_analyzer_batch *b, uint32_t i)
 {
-	const struct tl_flow *flow = b->batch->lookup[i].ret_flow;
-	unsigned char *entry = b->batch->slab + (size_t)flow->index * b->batch->slab_stride;
-
-	*(uint32_t *)(entry + b->rest_offset) |= b->rest_bit;
+	*(uint32_t *)(b->entry[i] + b->rest_offset) |= b->rest_bit;
 }
 
 struct tl_judge_facts; /* core/facts.h: what is known of the mirror as a whole */
@@ -169,10 +167,14 @@ struct tl_analyzer {
 static inline void *tl_analyzer_batch__flow_state(const struct tl_analyzer_batch *b, uint32_t i,
 						  size_t flow_offset)
 {
-	const struct tl_flow *flow = b->batch->lookup[i].ret_flow;
+	return b->entry[i] ? b->entry[i] + flow_offset : NULL;
+}
 
-	return flow ? b->batch->slab + (size_t)flow->index * b->batch->slab_stride + flow_offset
-		    : NULL;
+/* The same of a packet that is known to have a flow, as all of TCP's classes are. */
+static inline void *tl_analyzer_batch__tcp_state(const struct tl_analyzer_batch *b, uint32_t i,
+						 size_t flow_offset)
+{
+	return b->entry[i] + flow_offset;
 }
 
 #endif

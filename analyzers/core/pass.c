@@ -33,10 +33,8 @@ static enum tl_class class_of(const struct tl_layers *l, const struct tl_segment
 	return l->proto == PROTO_ICMP || l->proto == PROTO_ICMPV6 ? TL_CLASS_ICMP : TL_CLASS_OTHER;
 }
 
-static void note_resting(struct tl_pass *pass, const struct tl_flow *flow, uint64_t bit)
+static void note_resting(struct tl_pass *pass, const unsigned char *entry, uint64_t bit)
 {
-	const unsigned char *entry =
-		pass->piece.slab + (size_t)flow->index * pass->piece.slab_stride;
 	uint32_t resting;
 
 	memcpy(&resting, entry + pass->rest_offset, sizeof(resting));
@@ -100,8 +98,10 @@ void tl_pass__begin(struct tl_pass *pass, struct tl_tracker *tracker, const stru
 		enum tl_class class = class_of(&piece->layers[i], &pass->segment[i], flow);
 
 		pass->of_class[class] |= 1ull << i;
+		pass->entry[i] =
+			flow ? piece->slab + (size_t)flow->index * piece->slab_stride : NULL;
 		if (class == TL_CLASS_ACK || class == TL_CLASS_DATA)
-			note_resting(pass, flow, 1ull << i);
+			note_resting(pass, pass->entry[i], 1ull << i);
 	}
 	sum_up(pass);
 }

@@ -23,6 +23,7 @@ _Static_assert(TL_PASS_PACKETS <= TL_PASS_MAX, "a bit for each packet");
 struct tl_pass {
 	struct tl_batch piece;
 	struct tl_segment segment[TL_PASS_PACKETS];
+	unsigned char *entry[TL_PASS_PACKETS]; /* of the slab; NULL: without a flow */
 	uint64_t newest_ns[TL_PASS_PACKETS];
 	uint64_t of_class[TL_CLASSES];
 	uint64_t resting[32];
@@ -54,6 +55,7 @@ static inline struct tl_analyzer_batch tl_pass__view(const struct tl_pass *pass,
 	struct tl_analyzer_batch view = {
 		.batch = &pass->piece,
 		.segment = pass->segment,
+		.entry = pass->entry,
 		.newest_ns = pass->newest_ns,
 		.sums = &pass->sums,
 		.rest_offset = pass->rest_offset,
