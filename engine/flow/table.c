@@ -45,6 +45,7 @@
 
 #include "table.h"
 #include "tapline/topology.h"
+#include "tcp.h"
 
 #define NS_PER_S      1000000000ull
 #define CHUNK	      32u
@@ -138,12 +139,7 @@ static void prepare(struct tl_flow_table *table, struct tl_flow_lookup *lookups,
 {
 	struct tl_buckets *buckets = &table->buckets;
 
-	for (uint32_t i = 0; i < n; i++) {
-		ret->has_key[i] =
-			tl_flow_key__of(lookups[i].layers, &ret->keys[i], &lookups[i].ret_side);
-		if (!ret->has_key[i])
-			memset(&ret->keys[i], 0, sizeof(ret->keys[i]));
-	}
+	tl_flow_keys__of(lookups, n, ret->keys, ret->has_key);
 	tl_flow_hasher__keys(&table->hasher, ret->keys, n, ret->hashes);
 	for (uint32_t i = 0; i < n; i++)
 		__builtin_prefetch(&buckets->bucket[tl_buckets__home(buckets, ret->hashes[i])], 1);
@@ -159,11 +155,13 @@ static void prepare(struct tl_flow_table *table, struct tl_flow_lookup *lookups,
 	}
 }
 
-static bool path_differs(const struct tl_flow *flow, const struct tl_layers *l)
+static inline bool path_differs(const struct tl_flow *flow, const struct tl_layers *l)
 {
-	return flow->vlan_count != l->vlan_count || (flow->vlan[0] ^ l->vlan[0]) & 0xfff ||
-	       (flow->vlan[1] ^ l->vlan[1]) & 0xfff || flow->tunnel_type != l->tunnel.type ||
-	       flow->tunnel_id != l->tunnel.id;
+	const unsigned int tags = (flow->vlan[0] ^ l->vlan[0]) | (flow->vlan[1] ^ l->vlan[1]);
+	const unsigned int kinds =
+		(flow->vlan_count ^ l->vlan_count) | (flow->tunnel_type ^ l->tunnel.type);
+
+	return (tags & 0xfff) | kinds | (flow->tunnel_id ^ l->tunnel.id);
 }
 
 static void update_other(struct tl_flow *flow, const struct tl_flow_packet *p)
@@ -174,16 +172,13 @@ static void update_other(struct tl_flow *flow, const struct tl_flow_packet *p)
 		tl_flow__set(flow->state, TL_FLOW_ESTABLISHED);
 }
 
-static void count_framing(struct tl_flow *flow, const struct tl_flow_packet *p)
+static inline void count_framing(uint32_t *framing_bytes, uint32_t wire, uint32_t inner)
 {
-	uint32_t wire = p->packet->wirelen, inner = p->layers->ip_bytes;
 	uint32_t sum;
 
-	if (!__builtin_add_overflow(flow->framing_bytes[p->side], wire > inner ? wire - inner : 0,
-				    &sum))
-		tl_flow__set(flow->framing_bytes[p->side], sum);
-	else
-		tl_flow__set(flow->framing_bytes[p->side], UINT32_MAX);
+	if (__builtin_add_overflow(*framing_bytes, wire > inner ? wire - inner : 0, &sum))
+		sum = UINT32_MAX;
+	tl_flow__set(*framing_bytes, sum);
 }
 
 static void note_fragment(struct tl_flow *flow, const struct tl_flow_packet *p)
@@ -199,6 +194,20 @@ static void note_fragment(struct tl_flow *flow, const struct tl_flow_packet *p)
 	tl_flow__raise(flow, flags);
 }
 
+/* What each packet changes of its flow, whatever it is. Within a write. */
+static inline void count(const struct tl_flow_table *table, struct tl_flow *flow,
+			 const struct tl_packet *packet, const struct tl_layers *l, uint8_t side)
+{
+	if (packet->ts_ns > flow->last_ns)
+		tl_flow__set(flow->last_ns, packet->ts_ns);
+	tl_flow__set(flow->seen, table->wheel.clock);
+	tl_flow__add(flow->packets[side], 1);
+	tl_flow__add(flow->bytes[side], packet->wirelen);
+	count_framing(&flow->framing_bytes[side], packet->wirelen, l->ip_bytes);
+	if (path_differs(flow, l))
+		tl_flow__raise(flow, TL_FLOW_VLAN_VARIES);
+}
+
 /* Counts the packet and follows the flow's state; then the wheel's class follows that. */
 static void update(struct tl_flow_table *table, struct tl_flow *flow,
 		   const struct tl_flow_packet *p)
@@ -207,14 +216,7 @@ static void update(struct tl_flow_table *table, struct tl_flow *flow,
 	enum tl_flow_class class;
 
 	tl_flow__write_begin(flow);
-	if (p->packet->ts_ns > flow->last_ns)
-		tl_flow__set(flow->last_ns, p->packet->ts_ns);
-	tl_flow__set(flow->seen, table->wheel.clock);
-	tl_flow__add(flow->packets[p->side], 1);
-	tl_flow__add(flow->bytes[p->side], p->packet->wirelen);
-	count_framing(flow, p);
-	if (path_differs(flow, l))
-		tl_flow__raise(flow, TL_FLOW_VLAN_VARIES);
+	count(table, flow, p->packet, l, p->side);
 	if (l->flags & TL_LAYERS_FRAGMENT)
 		note_fragment(flow, p);
 	if (flow->key.proto != IPPROTO_TCP)
@@ -233,6 +235,36 @@ static void update(struct tl_flow_table *table, struct tl_flow *flow,
 		tl_wheel__remove(&table->wheel, flow);
 		tl_wheel__add(&table->wheel, flow, class);
 	}
+}
+
+/*
+ * Is this in the middle of a connection of which both sides were seen: it neither begins nor ends
+ * it, no window shuts or opens, and the side's first bytes were looked at? Then the state stays,
+ * and with it the wheel's class.
+ */
+static inline bool goes_on(const struct tl_flow *flow, const struct tl_layers *l, uint8_t side)
+{
+	const unsigned int known = TL_FLOW_SEQ_KNOWN | (l->payload_bytes ? TL_FLOW_APP_TRIED : 0);
+	const unsigned int flags = (unsigned int)flow->flags >> side;
+
+	return l->proto == IPPROTO_TCP && !(l->flags & TL_LAYERS_FRAGMENT) &&
+	       !(l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN | TL_TCP_RST)) && l->window &&
+	       (flags & (known | TL_FLOW_STALLED)) == known && flow->packets[0] &&
+	       flow->packets[1] && flow->state != TL_FLOW_SYN_SENT &&
+	       flow->state != TL_FLOW_SYN_RECEIVED;
+}
+
+/* As update(), for such a packet. */
+static inline void update_going_on(const struct tl_flow_table *table, struct tl_flow *flow,
+				   const struct tl_flow_lookup *lookup)
+{
+	const struct tl_layers *l = lookup->layers;
+
+	tl_flow__write_begin(flow);
+	count(table, flow, lookup->packet, l, lookup->ret_side);
+	tl_flow_tcp__note_flags(flow, lookup->ret_side, l->tcp_flags);
+	tl_flow_tcp__advance(flow, lookup->ret_side, l->seq + l->payload_bytes, l->payload_bytes);
+	tl_flow__write_end(flow);
 }
 
 /* Once for each fragment, before it is counted: the flow takes over what its datagram has. */
@@ -281,8 +313,8 @@ static void look_up_fragment(struct tl_flow_table *table, struct tl_flow_lookup 
 	update(table, flow, &p);
 }
 
-static struct tl_flow *find(const struct tl_flow_table *table, const struct prepared *prepared,
-			    uint32_t i)
+static inline struct tl_flow *find(const struct tl_flow_table *table,
+				   const struct prepared *prepared, uint32_t i)
 {
 	uint32_t index = prepared->candidates[i];
 
@@ -303,12 +335,11 @@ static bool is_in_use(const struct tl_flow_lookup *first, const struct tl_flow_l
 	return false;
 }
 
-/* False: the batch must stop before this packet. */
+/* `flow`: NULL where there is none yet. False: the batch must stop before this packet. */
 static bool look_up(struct tl_flow_table *table, struct tl_flow_lookup *lookup,
-		    const struct prepared *prepared, uint32_t i)
+		    const struct prepared *prepared, uint32_t i, struct tl_flow *flow)
 {
 	const struct tl_layers *l = lookup->layers;
-	struct tl_flow *flow = find(table, prepared, i);
 	struct tl_flow_packet p = { lookup->packet, l, lookup->ret_side, !flow, 0 };
 	uint64_t datagram = 0;
 
@@ -350,8 +381,14 @@ static uint32_t look_up_chunk(struct tl_flow_table *table, const struct tl_flow_
 		lookup->ret_is_new = 0;
 		lookup->ret_fragment = 0;
 		if (prepared.has_key[i]) {
-			if (!look_up(table, lookup, &prepared, i))
+			struct tl_flow *flow = find(table, &prepared, i);
+
+			if (flow && goes_on(flow, lookup->layers, lookup->ret_side)) {
+				lookup->ret_flow = flow;
+				update_going_on(table, flow, lookup);
+			} else if (!look_up(table, lookup, &prepared, i, flow)) {
 				return i;
+			}
 		} else if (lookup->layers->ip_version) {
 			look_up_fragment(table, lookup);
 		}

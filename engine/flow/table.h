@@ -55,6 +55,9 @@ void tl_flow_table__begin_again(struct tl_flow_table *table, struct tl_flow *flo
 				const struct tl_flow_packet *p);
 /* Evicts until `n` entries are free. */
 void tl_flow_table__reserve(struct tl_flow_table *table, uint32_t n);
+/* Each packet's key and side, or a key of zeros where it has none. */
+void tl_flow_keys__of(struct tl_flow_lookup *lookups, uint32_t n, struct tl_flow_key *ret_keys,
+		      bool *ret_has_key);
 /* The wheel's class that fits the flow's state. */
 enum tl_flow_class tl_flow_class__of(const struct tl_flow *flow);
 

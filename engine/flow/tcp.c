@@ -10,9 +10,9 @@
  *
  * A SYN with the sequence number we know is a retransmission (RFC 9293, 3.8.1), with another one a
  * new connection. A SYN-ACK with another sequence number is none: load balancers and SYN cookies do
- * that. Called within a write of the entry; sequence numbers compare serially (RFC 1982).
+ * that. Called within a write of the entry.
  */
-#include "entry.h"
+#include "tcp.h"
 
 #define SYN_ACK (TL_TCP_SYN | TL_TCP_ACK)
 /* An RST this far from what its sender sent cuts nothing: a forged one, or of an older connection.
@@ -20,11 +20,6 @@
 #define RST_SPAN 0x100000
 /* A SYN this little below what was sent came late; beyond, it begins a new connection. */
 #define LATE_SYN_SPAN 0x10000
-
-static int32_t serial(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b);
-}
 
 static bool seq_known(const struct tl_flow *flow, uint8_t side)
 {
@@ -42,7 +37,7 @@ static uint32_t stamp_us(uint64_t ts_ns)
 /* From a stamp to now: at most 35 minutes, or time went back. 0 stands for: unknown. */
 static uint32_t since_us(uint32_t from_us, uint64_t ts_ns)
 {
-	int32_t us = serial(stamp_us(ts_ns), from_us);
+	int32_t us = tl_flow_tcp__serial(stamp_us(ts_ns), from_us);
 
 	return us > 0 ? (uint32_t)us : 1;
 }
@@ -60,8 +55,8 @@ static bool syn_is_reuse(const struct tl_flow *flow, const struct tl_layers *l, 
 	case TL_FLOW_ESTABLISHED:
 		if (isn_known || !seq_known(flow, side))
 			return isn_known;
-		return serial(flow->next_seq[side], l->seq + 1) < 0 ||
-		       serial(flow->next_seq[side], l->seq + 1) > LATE_SYN_SPAN;
+		return tl_flow_tcp__serial(flow->next_seq[side], l->seq + 1) < 0 ||
+		       tl_flow_tcp__serial(flow->next_seq[side], l->seq + 1) > LATE_SYN_SPAN;
 	default:
 		return true;
 	}
@@ -89,12 +84,6 @@ static void know_client(struct tl_flow *flow, uint8_t side, uint32_t isn)
 	tl_flow__lower(flow, TL_FLOW_BLIND);
 }
 
-static void count_retransmission(struct tl_flow *flow, uint8_t side)
-{
-	if (flow->retransmissions[side] != UINT16_MAX)
-		tl_flow__add(flow->retransmissions[side], 1);
-}
-
 static void on_syn(struct tl_flow *flow, const struct tl_flow_packet *p)
 {
 	bool again = !p->is_new && p->side == flow->client && flow->flags & TL_FLOW_ISN_KNOWN &&
@@ -109,7 +98,7 @@ static void on_syn(struct tl_flow *flow, const struct tl_flow_packet *p)
 	know_client(flow, p->side, p->layers->seq);
 	tl_flow__lower(flow, TL_FLOW_MIDSTREAM);
 	if (again)
-		count_retransmission(flow, p->side);
+		tl_flow_tcp__count_retransmission(flow, p->side);
 	/* some clients send the same SYN again after an RST: the flow is half open once more */
 	if (p->is_new || flow->state == TL_FLOW_CLOSED)
 		tl_flow__set(flow->state, TL_FLOW_SYN_SENT);
@@ -138,7 +127,7 @@ static void on_syn_ack(struct tl_flow *flow, const struct tl_flow_packet *p)
 		tl_flow__set(flow->state, TL_FLOW_SYN_RECEIVED);
 		tl_flow__set(flow->synack_us, stamp_us(now));
 	} else {
-		count_retransmission(flow, p->side);
+		tl_flow_tcp__count_retransmission(flow, p->side);
 		if (flow->state == TL_FLOW_SYN_RECEIVED)
 			tl_flow__set(flow->synack_us, stamp_us(now));
 	}
@@ -147,7 +136,7 @@ static void on_syn_ack(struct tl_flow *flow, const struct tl_flow_packet *p)
 static void on_rst(struct tl_flow *flow, const struct tl_flow_packet *p)
 {
 	const struct tl_layers *l = p->layers;
-	int32_t off = serial(l->seq, flow->next_seq[p->side]);
+	int32_t off = tl_flow_tcp__serial(l->seq, flow->next_seq[p->side]);
 
 	tl_flow__raise(flow, TL_FLOW_SAW_RST);
 	if (flow->state == TL_FLOW_SYN_SENT || !seq_known(flow, p->side) ||
@@ -227,13 +216,7 @@ static void follow_sequence(struct tl_flow *flow, const struct tl_flow_packet *p
 		tl_flow__set(flow->next_seq[p->side], end);
 		return;
 	}
-	if (serial(end, flow->next_seq[p->side]) > 0) {
-		tl_flow__set(flow->next_seq[p->side], end);
-		return;
-	}
-	/* one byte just below is a keep-alive (RFC 9293, 3.8.4) */
-	if (l->payload_bytes && !(l->payload_bytes == 1 && end == flow->next_seq[p->side]))
-		count_retransmission(flow, p->side);
+	tl_flow_tcp__advance(flow, p->side, end, l->payload_bytes);
 }
 
 void tl_flow_tcp__update(struct tl_flow *flow, const struct tl_flow_packet *p)
@@ -241,8 +224,7 @@ void tl_flow_tcp__update(struct tl_flow *flow, const struct tl_flow_packet *p)
 	const struct tl_layers *l = p->layers;
 	uint8_t flags = l->tcp_flags;
 
-	if ((flow->tcp_flags[p->side] | flags) != flow->tcp_flags[p->side])
-		tl_flow__set(flow->tcp_flags[p->side], flow->tcp_flags[p->side] | flags);
+	tl_flow_tcp__note_flags(flow, p->side, flags);
 	if (p->is_new && !(flags & TL_TCP_SYN)) {
 		tl_flow__raise(flow, TL_FLOW_MIDSTREAM);
 		tl_flow__set(flow->state, TL_FLOW_ESTABLISHED);
