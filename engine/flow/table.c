@@ -196,15 +196,17 @@ static void note_fragment(struct tl_flow *flow, const struct tl_flow_packet *p)
 
 /* What each packet changes of its flow, whatever it is. Within a write. */
 static inline void count(const struct tl_flow_table *table, struct tl_flow *flow,
-			 const struct tl_packet *packet, const struct tl_layers *l, uint8_t side)
+			 const struct tl_flow_packet *p)
 {
-	if (packet->ts_ns > flow->last_ns)
-		tl_flow__set(flow->last_ns, packet->ts_ns);
+	const uint32_t wire_bytes = p->packet->wirelen;
+
+	if (p->packet->ts_ns > flow->last_ns)
+		tl_flow__set(flow->last_ns, p->packet->ts_ns);
 	tl_flow__set(flow->seen, table->wheel.clock);
-	tl_flow__add(flow->packets[side], 1);
-	tl_flow__add(flow->bytes[side], packet->wirelen);
-	count_framing(&flow->framing_bytes[side], packet->wirelen, l->ip_bytes);
-	if (path_differs(flow, l))
+	tl_flow__add(flow->packets[p->side], 1);
+	tl_flow__add(flow->bytes[p->side], wire_bytes);
+	count_framing(&flow->framing_bytes[p->side], wire_bytes, p->layers->ip_bytes);
+	if (path_differs(flow, p->layers))
 		tl_flow__raise(flow, TL_FLOW_VLAN_VARIES);
 }
 
@@ -216,7 +218,7 @@ static void update(struct tl_flow_table *table, struct tl_flow *flow,
 	enum tl_flow_class class;
 
 	tl_flow__write_begin(flow);
-	count(table, flow, p->packet, l, p->side);
+	count(table, flow, p);
 	if (l->flags & TL_LAYERS_FRAGMENT)
 		note_fragment(flow, p);
 	if (flow->key.proto != IPPROTO_TCP)
@@ -259,11 +261,12 @@ static inline void update_going_on(const struct tl_flow_table *table, struct tl_
 				   const struct tl_flow_lookup *lookup)
 {
 	const struct tl_layers *l = lookup->layers;
+	const struct tl_flow_packet p = { lookup->packet, l, lookup->ret_side, false, 0 };
 
 	tl_flow__write_begin(flow);
-	count(table, flow, lookup->packet, l, lookup->ret_side);
-	tl_flow_tcp__note_flags(flow, lookup->ret_side, l->tcp_flags);
-	tl_flow_tcp__advance(flow, lookup->ret_side, l->seq + l->payload_bytes, l->payload_bytes);
+	count(table, flow, &p);
+	tl_flow_tcp__note_flags(flow, p.side, l->tcp_flags);
+	tl_flow_tcp__advance(flow, p.side, l->seq + l->payload_bytes, l->payload_bytes);
 	tl_flow__write_end(flow);
 }
 
@@ -335,11 +338,12 @@ static bool is_in_use(const struct tl_flow_lookup *first, const struct tl_flow_l
 	return false;
 }
 
-/* `flow`: NULL where there is none yet. False: the batch must stop before this packet. */
+/* `ret_flow`: what was found, or NULL. False: the batch must stop before this packet. */
 static bool look_up(struct tl_flow_table *table, struct tl_flow_lookup *lookup,
-		    const struct prepared *prepared, uint32_t i, struct tl_flow *flow)
+		    const struct prepared *prepared, uint32_t i)
 {
 	const struct tl_layers *l = lookup->layers;
+	struct tl_flow *flow = lookup->ret_flow;
 	struct tl_flow_packet p = { lookup->packet, l, lookup->ret_side, !flow, 0 };
 	uint64_t datagram = 0;
 
@@ -381,14 +385,12 @@ static uint32_t look_up_chunk(struct tl_flow_table *table, const struct tl_flow_
 		lookup->ret_is_new = 0;
 		lookup->ret_fragment = 0;
 		if (prepared.has_key[i]) {
-			struct tl_flow *flow = find(table, &prepared, i);
+			struct tl_flow *flow = lookup->ret_flow = find(table, &prepared, i);
 
-			if (flow && goes_on(flow, lookup->layers, lookup->ret_side)) {
-				lookup->ret_flow = flow;
+			if (flow && goes_on(flow, lookup->layers, lookup->ret_side))
 				update_going_on(table, flow, lookup);
-			} else if (!look_up(table, lookup, &prepared, i, flow)) {
+			else if (!look_up(table, lookup, &prepared, i))
 				return i;
-			}
 		} else if (lookup->layers->ip_version) {
 			look_up_fragment(table, lookup);
 		}

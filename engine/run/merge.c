@@ -58,6 +58,11 @@ static void sink_into_order(struct merge_input *in)
 
 static void accept(struct merge_input *in, uint32_t count)
 {
+	/* A file's order is the file's own; live, time order is ours to keep. */
+	if (!in->live) {
+		in->tail += count;
+		return;
+	}
 	while (count--) {
 		uint64_t ts = slot(in, in->tail++)->ts_ns;
 
@@ -66,9 +71,7 @@ static void accept(struct merge_input *in, uint32_t count)
 			continue;
 		}
 		in->went_back++;
-		/* A file's order is the file's own; live, time order is ours to keep. */
-		if (in->live)
-			sink_into_order(in);
+		sink_into_order(in);
 	}
 }
 
@@ -180,29 +183,34 @@ static void note_order(struct merge *merge, uint64_t ts_ns)
 		merge->last_ns = ts_ns;
 }
 
-/* The only input: nothing is compared. */
-static uint32_t take_alone(struct merge *merge, uint32_t max, struct tl_packet *ret_packets)
+/* The only input: nothing is compared, and they stay where they are. */
+static uint32_t take_alone(struct merge *merge, uint32_t max, struct tl_packet **ret_packets)
 {
 	struct merge_input *in = merge->inputs;
 	uint64_t bound = in->empty_polls >= EMPTY_POLLS ? UINT64_MAX : bound_of(merge);
-	uint32_t n = 0;
+	struct tl_packet *packets = slot(in, in->head);
+	uint32_t contiguous = MERGE_FIFO - (in->head & (MERGE_FIFO - 1)), n = 0;
 
-	while (n < max && in->head != in->tail && slot(in, in->head)->ts_ns <= bound) {
-		ret_packets[n] = *slot(in, in->head++);
-		note_order(merge, ret_packets[n++].ts_ns);
-	}
+	if (max > in->tail - in->head)
+		max = in->tail - in->head;
+	if (max > contiguous)
+		max = contiguous;
+	for (; n < max && packets[n].ts_ns <= bound; n++)
+		note_order(merge, packets[n].ts_ns);
+	in->head += n;
 	in->taken += n;
+	*ret_packets = packets;
 	return n;
 }
 
-uint32_t merge__take(struct merge *merge, uint32_t max, struct tl_packet *ret_packets,
+uint32_t merge__take(struct merge *merge, uint32_t max, struct tl_packet **packets,
 		     uint8_t *ret_inputs)
 {
 	uint64_t bound;
 	uint32_t n = 0;
 
 	if (merge->count == 1) {
-		n = take_alone(merge, max, ret_packets);
+		n = take_alone(merge, max, packets);
 		memset(ret_inputs, 0, n);
 		return n;
 	}
@@ -212,10 +220,10 @@ uint32_t merge__take(struct merge *merge, uint32_t max, struct tl_packet *ret_pa
 
 		if (!in)
 			break;
-		ret_packets[n] = *slot(in, in->head++);
+		(*packets)[n] = *slot(in, in->head++);
 		ret_inputs[n] = (uint8_t)(in - merge->inputs);
 		in->taken++;
-		note_order(merge, ret_packets[n++].ts_ns);
+		note_order(merge, (*packets)[n++].ts_ns);
 	}
 	return n;
 }

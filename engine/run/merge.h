@@ -26,11 +26,11 @@ struct merge_input {
 	struct tl_source *source; /* borrowed */
 	struct tl_packet *fifo;	  /* owned, MERGE_FIFO of them */
 	uint32_t head, tail;	  /* count up for ever */
-	uint64_t newest_ns;
+	uint64_t newest_ns;	  /* live */
 	uint64_t watermark_ns;
 	uint64_t taken;	    /* packets that left the fifo */
 	uint64_t released;  /* packets given back to the source */
-	uint64_t went_back; /* packets older than the one before them */
+	uint64_t went_back; /* live: packets older than the one before them */
 	bool live;
 	bool ended;	      /* end of file */
 	bool down;	      /* the interface is down or gone */
@@ -52,8 +52,12 @@ void merge__fini(struct merge *merge);
 /* Polls every input that has room. Packets gained, or the -errno of a source that failed. */
 int merge__fill(struct merge *merge);
 
-/* The oldest packets, at most `max`; `ret_inputs` says which input each came from. */
-uint32_t merge__take(struct merge *merge, uint32_t max, struct tl_packet *ret_packets,
+/*
+ * The oldest packets, at most `max`, the caller's until the next fill. `packets`: room for as many,
+ * and then where they are, which may be the fifo of a lone input. `ret_inputs` says which input
+ * each came from.
+ */
+uint32_t merge__take(struct merge *merge, uint32_t max, struct tl_packet **packets,
 		     uint8_t *ret_inputs);
 
 /* The packets of the last take are done with. */

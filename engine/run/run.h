@@ -73,7 +73,8 @@ struct worker {
 	int error; /* 0 or the -errno that ended it */
 
 	/* scratch of one batch */
-	struct tl_packet packets[TL_BATCH_MAX] TL_CACHE_ALIGNED;
+	struct tl_packet *packets; /* here, or in the merge */
+	struct tl_packet room[TL_BATCH_MAX] TL_CACHE_ALIGNED;
 	struct tl_layers layers[TL_BATCH_MAX];
 	struct tl_flow_lookup lookups[TL_BATCH_MAX];
 	uint8_t inputs[TL_BATCH_MAX];

@@ -475,10 +475,16 @@ static void wait_for_packets(struct worker *w)
 static uint32_t run_batches(struct worker *w)
 {
 	uint32_t total = 0;
-	uint32_t n;
 
-	while ((n = merge__take(&w->merge, TL_BATCH_MAX, w->packets, w->inputs))) {
-		bool go_on = process(w, n);
+	for (;;) {
+		uint32_t n;
+		bool go_on;
+
+		w->packets = w->room;
+		n = merge__take(&w->merge, TL_BATCH_MAX, &w->packets, w->inputs);
+		if (!n)
+			break;
+		go_on = process(w, n);
 
 		if (!engine__merges(w->engine))
 			merge__release(&w->merge);

@@ -213,6 +213,32 @@ static int next_packet(struct file_source *f, struct tl_packet *packet)
 
 /* --- operations ------------------------------------------------------------------------------ */
 
+/* The usual packets, where one file is read; how many came. */
+static uint32_t run_of_one(struct file_source *f, struct tl_packet *packets, uint32_t max)
+{
+	struct file_input *input = &f->lane[0].input;
+
+	if (f->lane_count != 1 || f->lane[0].has_head || !input->run)
+		return 0;
+	return input->run(input, packets, max, f->next_ns);
+}
+
+static void count_captured(struct file_set *set, const struct tl_packet *packets, uint32_t n)
+{
+	uint64_t newest_ns = set->watermark, wire_bytes = 0, bytes = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		newest_ns = packets[i].ts_ns > newest_ns ? packets[i].ts_ns : newest_ns;
+		wire_bytes += packets[i].wirelen;
+		bytes += packets[i].caplen;
+	}
+	tl_store_relaxed(&set->watermark, newest_ns);
+	tl_counter_add(&set->stats.received, n);
+	tl_counter_add(&set->stats.received_bytes, wire_bytes);
+	tl_counter_add(&set->stats.captured, n);
+	tl_counter_add(&set->stats.captured_bytes, bytes);
+}
+
 static int file_poll(struct tl_source *source, struct tl_packet *packets, uint32_t max)
 {
 	struct file_source *f = file_of(source);
@@ -223,12 +249,16 @@ static int file_poll(struct tl_source *source, struct tl_packet *packets, uint32
 	file_memory__reclaim(&f->set.memory, tl_load_acquire(&source->released));
 	if (tl_load_relaxed(&f->stopped))
 		return -ENODATA;
-	for (uint32_t i = 0; i < POLL_BUDGET && count < max; i++) {
+	for (uint32_t i = 0; i < POLL_BUDGET; i++) {
+		count += run_of_one(f, &packets[count], max - count);
+		if (count == max)
+			break;
 		r = next_packet(f, &packets[count]);
 		if (r < 0)
 			break;
 		count += (uint32_t)r;
 	}
+	count_captured(&f->set, packets, count);
 	f->blocked_by_memory = r == -ENOBUFS;
 	if (count)
 		return (int)count;

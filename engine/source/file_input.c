@@ -98,6 +98,17 @@ static int grow_locals(struct file_input *f)
 	return 0;
 }
 
+/* Powers of ten of a nanosecond, up to 10^9, without an offset: a product tells the time. */
+static void note_units(struct file_local *local)
+{
+	if (local->offset_s || local->tsresol > 9)
+		return;
+	local->ns_per_unit = 1;
+	for (unsigned i = local->tsresol; i < 9; i++)
+		local->ns_per_unit *= 10;
+	local->units_max = FILE_TS_MAX / local->ns_per_unit;
+}
+
 int file_input__add_interface(struct file_input *f, struct tl_interface *interface,
 			      int64_t offset_s)
 {
@@ -124,6 +135,8 @@ int file_input__add_interface(struct file_input *f, struct tl_interface *interfa
 		local->filter = tl_filter__for_linktype(filter, interface->linktype);
 		local->keep_none = !local->filter;
 	}
+	note_units(local);
+	local->is_plain = local->ns_per_unit && !local->filter && !local->keep_none;
 	local->index = table_index(f, interface);
 	f->local_count++;
 	return 0;
@@ -154,27 +167,20 @@ int file_input__emit(struct file_input *f, const struct file_local *local, struc
 		tl_counter_add(&set->stats.filtered, 1);
 		return 0;
 	}
-	if (set->snaplen && packet->caplen > set->snaplen)
-		packet->caplen = set->snaplen;
+	packet->caplen = file_packet_cut(set, packet->caplen);
 	return 1;
 }
 
 void file_input__deliver(struct file_input *f, const struct tl_packet *packet)
 {
-	struct file_set *set = f->set;
+	struct file_memory *memory = &f->set->memory;
 
-	if (packet->ts_ns > set->watermark)
-		tl_store_relaxed(&set->watermark, packet->ts_ns);
-	tl_counter_add(&set->stats.received, 1);
-	tl_counter_add(&set->stats.received_bytes, packet->wirelen);
-	tl_counter_add(&set->stats.captured, 1);
-	tl_counter_add(&set->stats.captured_bytes, packet->caplen);
 	/* without memory for the note the copy stays */
 	if (f->comment && packet->comment == f->comment) {
-		(void)file_memory__lend(&set->memory, f->comment, 0, 1);
+		(void)file_memory__lend(memory, f->comment, 0, 1);
 		f->comment = NULL;
 	}
-	set->memory.handed++;
+	memory->handed++;
 }
 
 /* --- the file -------------------------------------------------------------------------------- */

@@ -41,6 +41,10 @@ struct file_local {
 	bool keep_none;			/* the filter makes no sense for this link type */
 	const struct tl_filter *filter; /* NULL: keep all */
 	int64_t offset_s;
+	/* where time is but a multiple of ns, up to units_max; else both are 0 */
+	uint64_t ns_per_unit;
+	uint64_t units_max;
+	bool is_plain; /* that, and all packets are kept: what a run of them needs */
 };
 
 struct file_input;
@@ -51,6 +55,13 @@ struct file_input;
  * -ENODATA: the end. -EBADMSG: broken, `words` say how.
  */
 typedef int file_next_fn(struct file_input *f, struct tl_packet *packet);
+
+/*
+ * The next packets as long as they are the usual ones: all there, without options, filter or
+ * surprise, up to `until_ns`. How many; those behind them are for `next`, whatever they are.
+ */
+typedef uint32_t file_run_fn(struct file_input *f, struct tl_packet *packets, uint32_t max,
+			     uint64_t until_ns);
 
 /* What all files of a run have in common. */
 struct file_set {
@@ -72,6 +83,7 @@ struct file_input {
 	bool is_open;
 	bool before_packets; /* read what comes before the first packet, and stop there */
 	file_next_fn *next;
+	file_run_fn *run;      /* set with it */
 	bool swapped;	       /* the file's byte order is not ours */
 	uint64_t frame;	       /* of the last packet, as in struct tl_packet */
 	uint64_t packets;      /* of this file */
@@ -85,6 +97,15 @@ struct file_input {
 	uint32_t local_count;
 	uint32_t local_room;
 	char words[192];
+};
+
+/* What a block or record of a run says. */
+struct file_plain {
+	const struct file_local *local;
+	const uint8_t *data;
+	uint64_t ts_ns;
+	uint32_t caplen;
+	uint32_t wirelen;
 };
 
 static inline uint32_t file_load32(const struct file_input *f, const uint8_t *p)
@@ -101,6 +122,41 @@ static inline uint16_t file_load16(const struct file_input *f, const uint8_t *p)
 
 	memcpy(&v, p, sizeof(v));
 	return f->swapped ? __builtin_bswap16(v) : v;
+}
+
+static inline uint32_t file_packet_cut(const struct file_set *set, uint32_t caplen)
+{
+	return set->snaplen && caplen > set->snaplen ? set->snaplen : caplen;
+}
+
+/* A packet of a run; `nth`, from 0. */
+static inline void file_run__set(const struct file_input *f, uint32_t nth,
+				 const struct file_plain *plain, struct tl_packet *ret_packet)
+{
+	*ret_packet = (struct tl_packet){
+		.data = plain->data,
+		.ts_ns = plain->ts_ns,
+		.frame = f->frame + nth + 1,
+		.caplen = file_packet_cut(f->set, plain->caplen),
+		/* fewer bytes on the wire than were captured there: the bytes are certain */
+		.wirelen = plain->wirelen > plain->caplen ? plain->wirelen : plain->caplen,
+		.interface = f->set->interface + plain->local->index,
+		.linktype = plain->local->linktype,
+	};
+}
+
+/* A run of `n` packets ends at `at`: they are handed out. */
+static inline void file_run__end(struct file_input *f, const uint8_t *at, uint32_t n,
+				 const struct tl_packet *packets)
+{
+	if (!n)
+		return;
+	f->reader.offset += (size_t)(at - f->reader.at);
+	f->reader.at = at;
+	f->frame += n;
+	f->packets += n;
+	f->ts_ns = packets[n - 1].ts_ns;
+	f->set->memory.handed += n;
 }
 
 /* Says in `words` why the file cannot be read on; -EBADMSG. */
@@ -122,7 +178,7 @@ int file_input__add_interface(struct file_input *f, struct tl_interface *interfa
  */
 int file_input__emit(struct file_input *f, const struct file_local *local,
 		     struct tl_packet *packet);
-/* A packet that was kept goes out, and counts. */
+/* A packet that was kept goes out. */
 void file_input__deliver(struct file_input *f, const struct tl_packet *packet);
 
 /* 0 or -errno, with words. The header is read by the first next. */

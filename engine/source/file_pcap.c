@@ -80,6 +80,36 @@ static int pcap_next(struct file_input *f, struct tl_packet *packet)
 	return file_input__emit(f, f->locals, packet);
 }
 
+static uint32_t pcap_run(struct file_input *f, struct tl_packet *packets, uint32_t max,
+			 uint64_t until_ns)
+{
+	const uint8_t *at = f->reader.at, *const end = f->reader.end;
+	const uint64_t ns = f->pcap_ns ? 1 : 1000;
+	uint32_t n = 0;
+
+	if (f->swapped || f->pcap_swapped_lengths || f->reader.skip_left || !f->locals->is_plain)
+		return 0;
+	for (; n < max && (size_t)(end - at) >= f->record_bytes; n++) {
+		struct file_plain plain;
+		uint32_t word[4];
+		size_t bytes;
+
+		memcpy(word, at, sizeof(word));
+		bytes = (size_t)f->record_bytes + word[2];
+		plain = (struct file_plain){ f->locals, at + f->record_bytes,
+					     word[0] * 1000000000ull + word[1] * ns, word[2],
+					     word[3] };
+		if (plain.caplen > FILE_PACKET_MAX || bytes > (size_t)(end - at) ||
+		    plain.ts_ns > until_ns)
+			break;
+		file_run__set(f, n, &plain, &packets[n]);
+		file_reader__ask_ahead(at, bytes);
+		at += bytes;
+	}
+	file_run__end(f, at, n, packets);
+	return n;
+}
+
 /* DLT_RAW has other numbers in the memory of some systems, and in files that leaked from there. */
 static uint16_t linktype_of(uint32_t field)
 {
@@ -116,5 +146,6 @@ int file_pcap__begin(struct file_input *f)
 		return err;
 	file_reader__consume(&f->reader, HEADER_BYTES);
 	f->next = pcap_next;
+	f->run = pcap_run;
 	return 0;
 }

@@ -105,8 +105,8 @@ static uint64_t to_ns(const struct file_local *local, uint64_t units)
 {
 	__int128 ns;
 
-	if (local->tsresol == 9 && !local->offset_s && units <= FILE_TS_MAX)
-		return units;
+	if (local->ns_per_unit && units <= local->units_max)
+		return units * local->ns_per_unit;
 	ns = (__int128)units_to_ns(local->tsresol, units);
 	ns += (__int128)local->offset_s * 1000000000;
 	if (ns < 0)
@@ -484,6 +484,59 @@ static int pcapng_next(struct file_input *f, struct tl_packet *packet)
 	}
 }
 
+/* --- packets in a row ------------------------------------------------------------------------ */
+
+/*
+ * An Enhanced Packet Block without options, of which `left` bytes or more are there: its bytes. 0:
+ * it is none, or something about it is to be looked at.
+ */
+static inline uint32_t plain_packet(const struct file_input *f, const uint8_t *p, size_t left,
+				    struct file_plain *ret_plain)
+{
+	const struct file_local *local;
+	uint32_t word[7], bytes, caplen, last;
+	uint64_t units;
+
+	if (left < 32)
+		return 0;
+	memcpy(word, p, sizeof(word));
+	bytes = word[1];
+	caplen = word[5];
+	if (word[0] != BLOCK_ENHANCED || bytes > left || caplen > FILE_PACKET_MAX ||
+	    bytes != 32 + ((caplen + 3) & ~3u) || word[2] >= f->local_count)
+		return 0;
+	memcpy(&last, p + bytes - 4, sizeof(last));
+	local = &f->locals[word[2]];
+	units = (uint64_t)word[3] << 32 | word[4];
+	if (last != bytes || !local->is_plain || units > local->units_max)
+		return 0;
+	*ret_plain =
+		(struct file_plain){ local, p + 28, units * local->ns_per_unit, caplen, word[6] };
+	return bytes;
+}
+
+static uint32_t pcapng_run(struct file_input *f, struct tl_packet *packets, uint32_t max,
+			   uint64_t until_ns)
+{
+	const uint8_t *at = f->reader.at, *const end = f->reader.end;
+	struct file_plain plain;
+	uint32_t n = 0;
+
+	if (f->swapped || f->reader.skip_left)
+		return 0;
+	for (; n < max; n++) {
+		uint32_t bytes = plain_packet(f, at, (size_t)(end - at), &plain);
+
+		if (!bytes || plain.ts_ns > until_ns)
+			break;
+		file_run__set(f, n, &plain, &packets[n]);
+		file_reader__ask_ahead(at, bytes);
+		at += bytes;
+	}
+	file_run__end(f, at, n, packets);
+	return n;
+}
+
 bool file_pcapng__is_magic(const uint8_t magic[4])
 {
 	static const uint8_t section_type[4] = { 0x0a, 0x0d, 0x0d, 0x0a };
@@ -497,6 +550,7 @@ int file_pcapng__begin(struct file_input *f)
 
 	f->swapped = false;
 	f->next = pcapng_next;
+	f->run = pcapng_run;
 	/* checks the section header, and leaves it to be read again */
 	return block_header(f, &type, &bytes);
 }

@@ -70,18 +70,24 @@ static inline int file_reader__need(struct file_reader *reader, size_t bytes)
 }
 
 /*
- * `bytes` is at most what was needed before.
+ * Asks memory for what lies FILE_READ_AHEAD beyond the next `bytes` bytes.
  *
  * Where the next header lies is known only when this one was read, so each would be a miss of its
  * own, and strides that vary are nothing for the processor's prefetcher: lines are asked for at a
  * fixed distance instead, each once. Beyond the end a prefetch does nothing.
  */
-static inline void file_reader__consume(struct file_reader *reader, size_t bytes)
+static inline void file_reader__ask_ahead(const uint8_t *at, size_t bytes)
 {
-	uintptr_t from = (uintptr_t)reader->at + FILE_READ_AHEAD;
+	uintptr_t from = (uintptr_t)at + FILE_READ_AHEAD;
 
 	for (uintptr_t line = (from + 63) & ~(uintptr_t)63; line < from + bytes; line += 64)
 		__builtin_prefetch((const void *)line);
+}
+
+/* `bytes` is at most what was needed before. */
+static inline void file_reader__consume(struct file_reader *reader, size_t bytes)
+{
+	file_reader__ask_ahead(reader->at, bytes);
 	reader->at += bytes;
 	reader->offset += bytes;
 }

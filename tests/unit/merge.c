@@ -49,9 +49,9 @@ static struct script script_of(const uint64_t *times)
 
 static uint32_t take_all(struct merge *m, uint64_t *ret_times)
 {
-	struct tl_packet packets[TL_BATCH_MAX];
+	struct tl_packet room[TL_BATCH_MAX], *packets = room;
 	uint8_t inputs[TL_BATCH_MAX];
-	uint32_t n = merge__take(m, TL_BATCH_MAX, packets, inputs);
+	uint32_t n = merge__take(m, TL_BATCH_MAX, &packets, inputs);
 
 	for (uint32_t i = 0; i < n; i++)
 		ret_times[i] = packets[i].ts_ns;
@@ -150,17 +150,17 @@ Test(merge, release_gives_back_what_was_taken)
 	static const uint64_t a[] = { 1 * SECOND, 2 * SECOND, 3 * SECOND, UINT64_MAX };
 	struct script s = script_of(a);
 	struct tl_source *sources[] = { &s.source };
-	struct tl_packet packets[2];
+	struct tl_packet room[2], *packets = room;
 	uint8_t inputs[2];
 	struct merge m;
 
 	cr_assert_eq(merge__init(&m, sources, 1, false), 0);
 	merge__fill(&m);
-	cr_assert_eq(merge__take(&m, 2, packets, inputs), 2);
+	cr_assert_eq(merge__take(&m, 2, &packets, inputs), 2);
 	cr_expect_eq(s.source.released, 0u);
 	merge__release(&m);
 	cr_expect_eq(s.source.released, 2u);
-	cr_assert_eq(merge__take(&m, 2, packets, inputs), 1);
+	cr_assert_eq(merge__take(&m, 2, &packets, inputs), 1);
 	merge__release(&m);
 	cr_expect_eq(s.source.released, 3u);
 	merge__fini(&m);
