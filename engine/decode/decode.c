@@ -170,30 +170,42 @@ static inline void common_fields(struct tl_layers *out, const uint8_t *ip, uint3
 }
 
 /*
+ * The IP header in Ethernet with at most one tag: `ret_at` is where it lies. As common_ip for the
+ * rest.
+ */
+static inline const uint8_t *find_common(const struct tl_packet *packet, uint32_t *ret_at,
+					 uint32_t *ret_header_bytes)
+{
+	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
+	const uint8_t *p = tl_cursor__peek(&c, 18);
+	uint32_t at = 14;
+
+	if (!p || packet->wirelen < packet->caplen)
+		return NULL;
+	if (load16(p + 12) == ETHERTYPE_VLAN)
+		at = 18;
+	if (load16(p + at - 2) != ETHERTYPE_IPV4)
+		return NULL;
+	tl_cursor__skip(&c, at);
+	*ret_at = at;
+	return common_ip(&c, packet->wirelen - at, ret_header_bytes);
+}
+
+/*
  * Ethernet, at most one tag, IPv4 without options, all of the TCP or UDP header. False: anything
  * else, and nothing was written. The long way says the same of these packets.
  */
 static inline bool decode_common(const struct tl_packet *packet, struct tl_layers *out)
 {
-	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
-	const uint8_t *p = tl_cursor__peek(&c, 18);
-	uint32_t header_bytes = 0, at = 14;
-	const uint8_t *ip;
+	uint32_t header_bytes = 0, at = 0;
+	const uint8_t *ip = find_common(packet, &at, &header_bytes);
 
-	if (!p || packet->wirelen < packet->caplen)
-		return false;
-	if (load16(p + 12) == ETHERTYPE_VLAN)
-		at = 18;
-	if (load16(p + at - 2) != ETHERTYPE_IPV4)
-		return false;
-	tl_cursor__skip(&c, at);
-	ip = common_ip(&c, packet->wirelen - at, &header_bytes);
 	if (!ip)
 		return false;
 	clear(out);
 	if (at == 18) {
 		out->vlan_count = 1;
-		out->vlan[0] = load16(p + 14);
+		out->vlan[0] = load16(ip - 4);
 	}
 	common_fields(out, ip, at, header_bytes);
 	out->payload_caplen = packet->caplen - out->payload_offset;
@@ -225,6 +237,17 @@ void tl_decode(const struct tl_packet *packet, struct tl_layers *ret_layers)
 		.out = ret_layers,
 	};
 	decode_walk(&d, step_link(&d, packet->linktype));
+}
+
+const uint8_t *tl_decode__addresses(const struct tl_packet *packet)
+{
+	uint32_t header_bytes, at;
+	const uint8_t *ip;
+
+	if (packet->linktype != TL_LINKTYPE_ETHERNET)
+		return NULL;
+	ip = find_common(packet, &at, &header_bytes);
+	return ip ? ip + 12 : NULL;
 }
 
 /* ICMP errors quote the packet that caused them (RFC 792; RFC 4443, section 2.4 c). */

@@ -14,17 +14,35 @@ static inline uint64_t mix(uint64_t x)
 	return x ^ x >> 32;
 }
 
+static inline uint64_t hash_ip4(const uint8_t *address)
+{
+	uint32_t ip4;
+
+	memcpy(&ip4, address, sizeof(ip4));
+	return mix((uint64_t)ip4 + 1);
+}
+
 static inline uint64_t hash_host(const struct tl_layers *l, const uint8_t *address)
 {
 	uint64_t words[2];
-	uint32_t ip4;
 
-	if (l->ip_version == 4) {
-		memcpy(&ip4, address, sizeof(ip4));
-		return mix((uint64_t)ip4 + 1);
-	}
+	if (l->ip_version == 4)
+		return hash_ip4(address);
 	memcpy(words, address, sizeof(words));
 	return mix(mix(words[0]) + words[1]);
+}
+
+/* The sum of both hosts' hashes: the same for both directions. */
+static inline bool is_owner(const struct share *share, uint64_t sum)
+{
+	return (uint32_t)((mix(sum) >> 32) * share->count >> 32) == share->index;
+}
+
+bool share__is_anothers(const struct share *share, const struct tl_packet *packet)
+{
+	const uint8_t *addresses = tl_decode__addresses(packet);
+
+	return addresses && !is_owner(share, hash_ip4(addresses) + hash_ip4(addresses + 4));
 }
 
 bool share__has(const struct share *share, const struct tl_packet *packet,
@@ -32,14 +50,11 @@ bool share__has(const struct share *share, const struct tl_packet *packet,
 {
 	const struct tl_layers *l = layers;
 	struct tl_layers quoted;
-	uint64_t hash;
 
 	if (!l->ip_version || !l->src)
 		return !share->index;
 	if ((l->proto == IPPROTO_ICMP || l->proto == IPPROTO_ICMPV6) &&
 	    tl_decode__icmp_quote(packet, l, &quoted) && quoted.src)
 		l = &quoted;
-	/* The sum: the same for both directions. */
-	hash = mix(hash_host(l, l->src) + hash_host(l, l->dst));
-	return (uint32_t)((hash >> 32) * share->count >> 32) == share->index;
+	return is_owner(share, hash_host(l, l->src) + hash_host(l, l->dst));
 }

@@ -296,6 +296,8 @@ static uint32_t decode(struct worker *w, uint32_t n)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
+		if (shares && share__is_anothers(&w->share, &w->packets[i]))
+			continue;
 		if (kept != i)
 			w->packets[kept] = w->packets[i];
 		tl_decode(&w->packets[kept], &w->layers[kept]);

@@ -48,6 +48,16 @@ static void check_both_ways(const struct tl_packet *packet, struct tl_layers lay
 	must(memcmp(&layers, &other, sizeof(layers)) == 0);
 }
 
+/* Where addresses are told without decoding, they are those. */
+static void check_addresses(const struct tl_packet *packet, const struct tl_layers *layers)
+{
+	const uint8_t *addresses = tl_decode__addresses(packet);
+
+	if (addresses)
+		must(layers->ip_version == 4 && layers->src == addresses &&
+		     layers->dst == addresses + 4 && (layers->proto == 6 || layers->proto == 17));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	static const uint16_t linktypes[] = { TL_LINKTYPE_ETHERNET,  TL_LINKTYPE_NULL,
@@ -77,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	tl_decode(&packet, &again);
 	must(memcmp(&layers, &again, sizeof(layers)) == 0);
 	check_both_ways(&packet, layers);
+	check_addresses(&packet, &layers);
 	(void)tl_decode__l4_checksum_ok(&packet, &layers);
 	if (tl_decode__icmp_quote(&packet, &layers, &quoted))
 		check(&packet, &quoted);

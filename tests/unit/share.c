@@ -19,6 +19,7 @@ static uint32_t owner_of(const struct tl_packet *packet, uint32_t count)
 
 		if (!share__has(&share, packet, &layers))
 			continue;
+		cr_assert(!share__is_anothers(&share, packet), "nobody leaves out its own");
 		cr_assert_eq(owner, UINT32_MAX, "one owner");
 		owner = i;
 	}

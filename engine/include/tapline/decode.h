@@ -16,6 +16,13 @@
  */
 void tl_decode(const struct tl_packet *packet, struct tl_layers *ret_layers);
 
+/*
+ * For who wants no more of a packet: the addresses (4 bytes of the source, 4 of the destination) of
+ * an IPv4 packet with TCP or UDP in Ethernet, where tl_decode would give the same. NULL for all
+ * else: that has to be decoded.
+ */
+const uint8_t *tl_decode__addresses(const struct tl_packet *packet);
+
 /* Decodes the IP packet that an ICMP error quotes; false when there is none or it is too short. */
 bool tl_decode__icmp_quote(const struct tl_packet *packet, const struct tl_layers *layers,
 			   struct tl_layers *ret_quoted);
