@@ -33,7 +33,6 @@
 
 struct flow_state {
 	struct tl_exchange exchange;
-	uint64_t key;
 	uint8_t protocol;
 	uint8_t exempt; /* a stream or an upgrade: turns mean nothing any more */
 	bool is_push;
@@ -78,64 +77,88 @@ static bool may_report(struct worker *w, bool is_slow)
 	return (is_slow ? w->slow++ : w->normal++) < REPORTS_EACH_S;
 }
 
-static void fill_beginning(const struct tl_exchange *e, struct app_report *r)
+static enum app_outcome outcome_of(const struct step *s, const struct tl_exchange *e)
 {
-	r->first_ns = r->turn.request_first_ns;
-	r->first_frame = r->turn.request_frame;
-	if (!(e->flags & TL_EXCHANGE_FIRST))
-		return;
-	if (e->hello_ns) {
-		r->tls_ns = span(e->hello_ns, e->tls_last_ns);
-		r->first_ns = e->hello_ns;
-		r->first_frame = e->hello_frame;
-	}
-	if (e->flags & TL_EXCHANGE_ESTABLISHED) {
-		r->connect_ns = span(e->syn_ns, e->established_ns);
-		r->first_ns = e->syn_ns;
-		r->first_frame = e->syn_frame;
-	}
+	return e->turn.response_first_ns ? APP_ANSWERED : (enum app_outcome)s->outcome;
 }
 
-/* What is known of the turn; false: nothing may be said of it. */
-static bool fill(const struct step *s, const struct tl_exchange *e, struct app_report *r)
+/* False: nothing may be said of the turn. */
+static bool may_tell(const struct step *s, const struct tl_exchange *e)
+{
+	if (s->fs->exempt || e->flags & TL_EXCHANGE_HOLE)
+		return false;
+	if (outcome_of(s, e) == APP_ANSWERED)
+		return true;
+	/* Not taken by the server's host, or held up by its window: not the program's silence. */
+	if (!(e->flags & TL_EXCHANGE_ACKED) || e->flags & TL_EXCHANGE_SERVER_SHUT)
+		return false;
+	/* Nothing to answer yet: http.body_mismatch tells of what did not come. */
+	return e->turn.request_bytes >= s->fs->declared_bytes;
+}
+
+static uint64_t wait_of(const struct step *s, const struct tl_exchange *e)
 {
 	uint64_t end = e->turn.response_first_ns ? e->turn.response_first_ns : s->end_ns;
 	uint64_t rtt = (uint64_t)s->flow->rtt_server_us * 1000;
 
-	*r = (struct app_report){
-		.turn = e->turn,
-		.key = s->fs->key,
-		.end_ns = s->end_ns,
-		.end_frame = s->end_frame,
-		.rtt_us = s->flow->rtt_server_us + s->flow->rtt_client_us,
-		.protocol = s->fs->protocol,
-		.is_push = s->fs->is_push,
-		.is_first = e->flags & TL_EXCHANGE_FIRST,
-		.is_queued = e->flags & TL_EXCHANGE_FIRST && e->flags & TL_EXCHANGE_QUEUED,
-	};
-	if (s->fs->exempt || e->flags & TL_EXCHANGE_HOLE)
-		return false;
-	r->outcome = e->turn.response_first_ns ? (uint8_t)APP_ANSWERED : s->outcome;
-	/* Not taken by the server's host, or held up by its window: not the program's silence. */
-	if (r->outcome != APP_ANSWERED &&
-	    (!(e->flags & TL_EXCHANGE_ACKED) || e->flags & TL_EXCHANGE_SERVER_SHUT))
-		return false;
-	/* Nothing to answer yet: http.body_mismatch tells of what did not come. */
-	if (r->outcome != APP_ANSWERED && e->turn.request_bytes < s->fs->declared_bytes)
-		return false;
-	r->wait_ns = span(e->turn.request_last_ns, end);
-	r->wait_ns = span(rtt, r->wait_ns);
-	fill_beginning(e, r);
-	memcpy(r->label, s->fs->label, sizeof(r->label));
-	return true;
+	return span(rtt, span(e->turn.request_last_ns, end));
 }
 
-static void emit(const struct step *s, const struct app_report *r, bool is_slow)
+/* What went before the first request of a connection; else, where the turn begins. */
+struct beginning {
+	uint64_t connect_ns, tls_ns;
+	uint64_t first_ns, first_frame;
+};
+
+static struct beginning beginning_of(const struct tl_exchange *e)
+{
+	struct beginning b = {
+		.first_ns = e->turn.request_first_ns,
+		.first_frame = e->turn.request_frame,
+	};
+
+	if (!(e->flags & TL_EXCHANGE_FIRST))
+		return b;
+	if (e->hello_ns) {
+		b.tls_ns = span(e->hello_ns, e->tls_last_ns);
+		b.first_ns = e->hello_ns;
+		b.first_frame = e->hello_frame;
+	}
+	if (e->flags & TL_EXCHANGE_ESTABLISHED) {
+		b.connect_ns = span(e->syn_ns, e->established_ns);
+		b.first_ns = e->syn_ns;
+		b.first_frame = e->syn_frame;
+	}
+	return b;
+}
+
+static bool is_slow(const struct step *s, const struct tl_exchange *e)
+{
+	struct beginning b;
+
+	if (outcome_of(s, e) != APP_ANSWERED || wait_of(s, e) >= SLOW_NS)
+		return true;
+	b = beginning_of(e);
+	return b.connect_ns + b.tls_ns + span(e->turn.request_first_ns, e->turn.response_last_ns) >=
+	       SLOW_NS;
+}
+
+/* Of what is asked for, on this server. */
+static uint64_t key_of(const struct step *s)
+{
+	const struct flow_state *fs = s->fs;
+	const struct tl_endpoint server = tl_endpoint__of_flow(s->flow, !(s->flow->client & 1u));
+	uint8_t key[TL_ENDPOINT_KEY];
+
+	tl_endpoint__key(&server, key);
+	return tl_text__hash(tl_text__hash(fs->protocol, key, sizeof(key)), fs->label,
+			     strlen(fs->label));
+}
+
+static void emit(const struct step *s, const struct app_report *r)
 {
 	struct tl_observation o;
 
-	if (!may_report(s->w, is_slow))
-		return;
 	tl_observation__clear(&o);
 	o.data_bytes = sizeof(*r);
 	o.ts_ns = s->w->now_ns > s->w->tick_ns ? s->w->now_ns : s->w->tick_ns;
@@ -144,18 +167,40 @@ static void emit(const struct step *s, const struct app_report *r, bool is_slow)
 	tl_analyzer_worker__emit(&s->w->out, &o);
 }
 
+/* All that is known of the turn. */
+static void report(const struct step *s, const struct tl_exchange *e, bool is_interim)
+{
+	const struct beginning b = beginning_of(e);
+	struct app_report r = {
+		.turn = e->turn,
+		.key = key_of(s),
+		.wait_ns = wait_of(s, e),
+		.connect_ns = b.connect_ns,
+		.tls_ns = b.tls_ns,
+		.first_ns = b.first_ns,
+		.first_frame = b.first_frame,
+		.end_ns = s->end_ns,
+		.end_frame = s->end_frame,
+		.rtt_us = s->flow->rtt_server_us + s->flow->rtt_client_us,
+		.protocol = s->fs->protocol,
+		.outcome = (uint8_t)outcome_of(s, e),
+		.is_push = s->fs->is_push,
+		.is_first = e->flags & TL_EXCHANGE_FIRST,
+		.is_queued = e->flags & TL_EXCHANGE_FIRST && e->flags & TL_EXCHANGE_QUEUED,
+		.is_interim = is_interim,
+	};
+
+	memcpy(r.label, s->fs->label, sizeof(r.label));
+	emit(s, &r);
+}
+
+/* Weighed before it is written out: of many turns, few are told of. */
 static void ended(void *ctx, const struct tl_exchange *e)
 {
 	const struct step *s = ctx;
-	struct app_report r;
 
-	if (!fill(s, e, &r))
-		return;
-	emit(s, &r,
-	     r.wait_ns >= SLOW_NS || r.outcome != APP_ANSWERED ||
-		     r.connect_ns + r.tls_ns +
-				     span(e->turn.request_first_ns, e->turn.response_last_ns) >=
-			     SLOW_NS);
+	if (may_tell(s, e) && may_report(s->w, is_slow(s, e)))
+		report(s, e, false);
 }
 
 /* --- requests that wait --------------------------------------------------------------------------
@@ -175,37 +220,42 @@ static uint64_t look_at_wait(void *ctx, const struct app_wait *wait, uint64_t no
 	const struct tl_exchange *e = &fs->exchange;
 	uint64_t waited_ns = span(e->turn.request_last_ns, now_ns);
 	struct step s = { .w = ctx, .fs = fs, .flow = wait->flow, .outcome = APP_STILL_WAITING };
-	struct app_report r;
 
 	if (waited_ns < SLOW_NS)
 		return e->turn.request_last_ns + SLOW_NS;
 	s.end_ns = now_ns;
 	/* What came may have been the answer and not session tickets. */
-	if (!e->tickets_ns && fill(&s, e, &r)) {
-		r.is_interim = true;
+	if (!e->tickets_ns && may_tell(&s, e)) {
 		fs->is_told = true;
-		emit(&s, &r, true);
+		if (may_report(s.w, true))
+			report(&s, e, true);
 	}
 	return now_ns + until_next_report(waited_ns);
 }
 
-static void end_wait(struct worker *w, struct flow_state *fs, const struct tl_flow *flow)
+/* What was told of the wait is taken back. */
+static void take_back(const struct step *s)
 {
-	struct step s = { .w = w, .fs = fs, .flow = flow };
 	struct app_report r = {
-		.turn = { .request_first_ns = fs->wait_first_ns },
-		.key = fs->key,
-		.protocol = fs->protocol,
+		.turn = { .request_first_ns = s->fs->wait_first_ns },
+		.key = key_of(s),
+		.protocol = s->fs->protocol,
 		.outcome = APP_ANSWERED,
 		.is_interim = true,
 	};
 
+	if (may_report(s->w, true))
+		emit(s, &r);
+}
+
+static void end_wait(struct worker *w, struct flow_state *fs, const struct tl_flow *flow)
+{
 	if (!fs->wait)
 		return;
 	app_waits__remove(w->waits, fs->wait);
 	fs->wait = 0;
 	if (fs->is_told)
-		emit(&s, &r, true);
+		take_back(&(struct step){ .w = w, .fs = fs, .flow = flow });
 	fs->is_told = false;
 }
 
@@ -392,9 +442,7 @@ static bool is_cut_off(const struct flow_state *fs, const struct tl_exchange_pac
 static void on_request(const struct worker *w, struct flow_state *fs,
 		       const struct tl_exchange_packet *p)
 {
-	struct tl_endpoint server = tl_subject__of_flow(p->flow, p->flow->client).server;
 	struct tl_cursor c = payload_of(p);
-	uint8_t key[TL_ENDPOINT_KEY];
 
 	fs->label[0] = 0;
 	fs->declared_bytes = 0;
@@ -412,9 +460,6 @@ static void on_request(const struct worker *w, struct flow_state *fs,
 	} else {
 		fs->protocol = APP_TCP;
 	}
-	tl_endpoint__key(&server, key);
-	fs->key = tl_text__hash(fs->protocol, key, sizeof(key));
-	fs->key = tl_text__hash(fs->key, fs->label, strlen(fs->label));
 }
 
 /* An interim answer is none; after an upgrade, and in a stream of events, turns mean nothing. */
@@ -443,18 +488,14 @@ static void on_answer(const struct worker *w, struct flow_state *fs,
 
 static bool is_judged(const struct tl_flow *flow)
 {
-	bool known = flow->app == TL_APP_HTTP || flow->app == TL_APP_MYSQL ||
-		     flow->app == TL_APP_POSTGRESQL;
-
-	return !(flow->flags & TL_FLOW_MIDSTREAM) || known;
+	return !(flow->flags & TL_FLOW_MIDSTREAM) || flow->app == TL_APP_HTTP ||
+	       flow->app == TL_APP_MYSQL || flow->app == TL_APP_POSTGRESQL;
 }
 
 static void on_close(struct step *s, const struct tl_exchange_packet *p)
 {
 	struct flow_state *fs = s->fs;
 
-	if (fs->is_over || !(p->layers->tcp_flags & (TL_TCP_FIN | TL_TCP_RST)))
-		return;
 	/* A client that has said all may close its side and wait on (RFC 9293, section 3.6). */
 	if (p->from_client && !(p->layers->tcp_flags & TL_TCP_RST) &&
 	    fs->exchange.phase == TL_EXCHANGE_REQUEST &&
@@ -486,7 +527,8 @@ static void on_tcp(struct step *s, const struct tl_exchange_packet *p)
 	default:
 		break;
 	}
-	on_close(s, p);
+	if (p->layers->tcp_flags & (TL_TCP_FIN | TL_TCP_RST))
+		on_close(s, p);
 	watch(s->w, fs, s->flow);
 }
 

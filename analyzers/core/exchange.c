@@ -43,7 +43,6 @@ static uint64_t least(uint64_t a, uint64_t b)
 void tl_exchange__forget(struct tl_exchange *exchange)
 {
 	exchange->phase = TL_EXCHANGE_IDLE;
-	exchange->turn = (struct tl_exchange_turn){ 0 };
 }
 
 void tl_exchange__settle(struct tl_exchange *exchange)
@@ -483,31 +482,35 @@ static void server_ack(struct tl_exchange *e, const struct tl_segment *s)
 		e->flags |= TL_EXCHANGE_SERVER_SHUT;
 }
 
+static void on_syn(struct tl_exchange *e, const struct tl_exchange_packet *p)
+{
+	if (p->from_client && !(e->flags & TL_EXCHANGE_HAS_SYN)) {
+		e->flags |= TL_EXCHANGE_HAS_SYN | TL_EXCHANGE_FIRST;
+		e->syn_ns = p->packet->ts_ns;
+		e->syn_frame = p->packet->frame;
+	} else if (!p->from_client) {
+		(void)late_ms(e, p);
+		if (e->phase != TL_EXCHANGE_IDLE)
+			e->flags |= TL_EXCHANGE_QUEUED;
+	}
+}
+
 enum tl_exchange_event tl_exchange__packet(struct tl_exchange *exchange,
 					   const struct tl_exchange_packet *p,
 					   tl_exchange_ended_fn *ended, void *ctx)
 {
-	uint8_t flags = p->layers->tcp_flags;
+	const uint8_t flags = p->layers->tcp_flags;
 
 	/* Within an answer, of which the first segment was seen, it moves no time that counts. */
 	if (p->segment->missed_bytes && (p->from_client || exchange->phase != TL_EXCHANGE_RESPONSE))
 		exchange->flags |= TL_EXCHANGE_HOLE;
 	if (!p->from_client && !(flags & TL_TCP_RST))
 		find_unseen(exchange, p);
-	if (flags & TL_TCP_SYN) {
-		if (p->from_client && !(exchange->flags & TL_EXCHANGE_HAS_SYN)) {
-			exchange->flags |= TL_EXCHANGE_HAS_SYN | TL_EXCHANGE_FIRST;
-			exchange->syn_ns = p->packet->ts_ns;
-			exchange->syn_frame = p->packet->frame;
-		} else if (!p->from_client) {
-			(void)late_ms(exchange, p);
-			if (exchange->phase != TL_EXCHANGE_IDLE)
-				exchange->flags |= TL_EXCHANGE_QUEUED;
-		}
+	if (flags & (TL_TCP_SYN | TL_TCP_RST)) {
+		if (flags & TL_TCP_SYN)
+			on_syn(exchange, p);
 		return TL_EXCHANGE_NOTHING;
 	}
-	if (flags & TL_TCP_RST)
-		return TL_EXCHANGE_NOTHING;
 	if (p->from_client)
 		client_ack(exchange, p);
 	else

@@ -118,7 +118,10 @@ static inline bool tl_exchange__is_open(const struct tl_exchange *exchange)
 /* Before an open turn is read when its connection ends: what looked like tickets was the answer. */
 void tl_exchange__settle(struct tl_exchange *exchange);
 
-/* The request is not to be answered, or what follows is no exchange: forgets the turn. */
+/*
+ * The request is not to be answered, or what follows is no exchange: the turn is of no meaning any
+ * more, until the next one begins.
+ */
 void tl_exchange__forget(struct tl_exchange *exchange);
 
 #endif
