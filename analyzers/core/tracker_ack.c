@@ -26,8 +26,8 @@ static void sample_rtt(struct tl_look *look, struct tl_direction *p)
 		p->min_rtt_us = rtt_us;
 }
 
-/* Bytes up to `end` exist, says the receiver; the tap has not seen them (yet). */
-static void open_unseen(struct tl_look *look, struct tl_direction *p, uint32_t end, uint16_t flags)
+static __attribute__((noinline)) void open_unseen_hole(struct tl_look *look, struct tl_direction *p,
+						       uint32_t end, uint16_t flags)
 {
 	const struct tl_layers *l = look->l;
 	struct tl_range hole = {
@@ -44,8 +44,6 @@ static void open_unseen(struct tl_look *look, struct tl_direction *p, uint32_t e
 	/* Unseen until now as a whole: that is a one-way mirror, not loss. */
 	if (!tl_direction__is(p, TL_DIRECTION_SEEN | TL_DIRECTION_BASED))
 		return;
-	if (!tl_seq__before(p->next_seq, end))
-		return;
 	if (tl_direction__is(p, TL_DIRECTION_PROBED) && p->probe_end == end &&
 	    p->next_seq + 1 == end) {
 		p->next_seq = end;
@@ -53,6 +51,14 @@ static void open_unseen(struct tl_look *look, struct tl_direction *p, uint32_t e
 	}
 	look->segment->unseen_bytes += end - p->next_seq;
 	tl_look__open_hole(look, p, &hole);
+}
+
+/* Bytes up to `end` exist, says the receiver; the tap may not have seen them (yet). */
+static inline void open_unseen(struct tl_look *look, struct tl_direction *p, uint32_t end,
+			       uint16_t flags)
+{
+	if (tl_seq__before(p->next_seq, end))
+		open_unseen_hole(look, p, end, flags);
 }
 
 /* Where una starts; the direction may not have been seen at all. */
@@ -105,33 +111,43 @@ static void count_needless(struct tl_look *look, struct tl_direction *p, uint32_
 		look->segment->needless = covered - 1;
 }
 
-static void advance(struct tl_look *look, struct tl_direction *p, uint32_t ack)
+/* What lay above una, and is below it now. */
+static __attribute__((noinline)) void pass_ranges(struct tl_look *look, struct tl_direction *p,
+						  uint32_t was_una)
 {
 	struct tl_range delivered = {
-		.start = p->una - (1u << 28),
-		.end = ack,
+		.start = was_una - (1u << 28),
+		.end = p->una,
 		.delivered_ns = look->now_ns,
 	};
-	uint32_t units = ack - p->una;
-	struct tl_range below = { .start = ack - FARTHEST, .end = ack };
+	struct tl_range below = { .start = p->una - FARTHEST, .end = p->una };
+
+	if (p->holes.head)
+		tl_ranges__deliver(look->pool, &p->holes, &delivered);
+	if (p->sacked.head)
+		tl_ranges__subtract(look->pool, &p->sacked, &below);
+}
+
+static inline void advance(struct tl_look *look, struct tl_direction *p, uint32_t ack)
+{
+	uint32_t was_una = p->una, units = ack - was_una;
 
 	if (units > FARTHEST)
 		return;
-	if (tl_direction__is(p, TL_DIRECTION_FIN) && tl_seq__before(p->una, p->fin_end) &&
+	if (tl_direction__is(p, TL_DIRECTION_FIN) && tl_seq__before(was_una, p->fin_end) &&
 	    !tl_seq__before(ack, p->fin_end))
 		units--;
 	look->segment->acked_bytes = units;
-	count_needless(look, p, ack);
+	if (p->again_count)
+		count_needless(look, p, ack);
 	if (tl_direction__is(p, TL_DIRECTION_TIMED) && !tl_seq__before(ack, p->timed_end))
 		sample_rtt(look, p);
 	p->una = ack;
 	p->advance_ns = p->timer_ns = look->now_ns;
 	p->dup_acks = 0;
 	open_unseen(look, p, ack, TL_RANGE_BY_ACK | TL_RANGE_DELIVERED);
-	if (p->holes.head)
-		tl_ranges__deliver(look->pool, &p->holes, &delivered);
-	if (p->sacked.head)
-		tl_ranges__subtract(look->pool, &p->sacked, &below);
+	if (p->holes.head | p->sacked.head)
+		pass_ranges(look, p, was_una);
 }
 
 /* RFC 2883: a first block below the ACK, or inside the second, says what came twice. */
@@ -218,19 +234,24 @@ static bool does_not_scale(const struct tl_direction *d)
 	return !tl_direction__is(d, TL_DIRECTION_WSCALE) && d->wscale != TL_WSCALE_UNKNOWN;
 }
 
-static void take_window(struct tl_look *look)
+static inline void take_window(struct tl_look *look)
 {
+	const uint32_t scaling = TL_DIRECTION_SYN | TL_DIRECTION_WSCALE;
 	const struct tl_layers *l = look->l;
 	struct tl_direction *d = look->d;
 	const struct tl_direction *p = look->peer;
 	bool syn = l->tcp_flags & TL_TCP_SYN;
-	bool both = tl_direction__is(d, TL_DIRECTION_SYN) && tl_direction__is(p, TL_DIRECTION_SYN);
-	bool scaled = both && !syn && tl_direction__is(d, TL_DIRECTION_WSCALE) &&
-		      tl_direction__is(p, TL_DIRECTION_WSCALE);
-	bool known = both && (scaled || does_not_scale(d) || does_not_scale(p));
+	uint32_t both = d->flags & p->flags;
 
-	look->segment->window_bytes = (uint32_t)l->window << (scaled ? d->wscale : 0);
-	look->segment->window_known = syn || known || !l->window;
+	if (!syn && (both & scaling) == scaling) {
+		look->segment->window_bytes = (uint32_t)l->window << d->wscale;
+		look->segment->window_known = true;
+	} else {
+		look->segment->window_bytes = l->window;
+		look->segment->window_known =
+			syn || !l->window ||
+			(both & TL_DIRECTION_SYN && (does_not_scale(d) || does_not_scale(p)));
+	}
 	/* An ACK that was overtaken tells of a window that is past. */
 	if (l->tcp_flags & TL_TCP_RST ||
 	    (tl_direction__is(d, TL_DIRECTION_WINDOW) && tl_seq__before(l->ack, d->last_ack)))
@@ -250,6 +271,21 @@ static bool is_of_older_connection(const struct tl_direction *p, uint32_t ack)
 	       p->next_seq == p->base_seq + 1 && ack != p->next_seq;
 }
 
+/* Does it say anything of the peer's bytes? */
+static bool begins_or_goes_on(struct tl_look *look, struct tl_direction *p)
+{
+	const struct tl_layers *l = look->l;
+
+	if ((l->tcp_flags & (TL_TCP_ACK | TL_TCP_RST)) != TL_TCP_ACK)
+		return false;
+	if (tl_direction__is(p, TL_DIRECTION_ACKED))
+		return true;
+	if (is_of_older_connection(p, l->ack))
+		return false;
+	first_ack(look, p);
+	return true;
+}
+
 void tl_look__ack(struct tl_look *look)
 {
 	const struct tl_layers *l = look->l;
@@ -257,19 +293,14 @@ void tl_look__ack(struct tl_look *look)
 	uint32_t was_una = p->una;
 	bool news;
 
-	if (!(l->tcp_flags & TL_TCP_ACK) || l->tcp_flags & TL_TCP_RST ||
-	    is_of_older_connection(p, l->ack)) {
-		take_window(look);
-		return;
+	if (begins_or_goes_on(look, p)) {
+		if (tl_seq__before(p->una, l->ack))
+			advance(look, p, l->ack);
+		news = l->sack_count && take_sacks(look, p);
+		if (news)
+			p->dup_ns = p->asked_ns = look->now_ns;
+		if (p->una == was_una)
+			take_duplicate(look, p, news);
 	}
-	if (!tl_direction__is(p, TL_DIRECTION_ACKED))
-		first_ack(look, p);
-	if (tl_seq__before(p->una, l->ack))
-		advance(look, p, l->ack);
-	news = l->sack_count && take_sacks(look, p);
-	if (news)
-		p->dup_ns = p->asked_ns = look->now_ns;
-	if (p->una == was_una)
-		take_duplicate(look, p, news);
 	take_window(look);
 }

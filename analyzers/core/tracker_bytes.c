@@ -29,7 +29,7 @@ static uint64_t since(const struct tl_look *look, uint64_t then_ns)
 
 /* --- times of new bytes --------------------------------------------------------------------- */
 
-static void add_mark(struct tl_look *look)
+static inline void add_mark(struct tl_look *look)
 {
 	struct tl_direction *d = look->d;
 	uint32_t flight = d->next_seq - d->una;
@@ -60,7 +60,7 @@ static uint64_t first_seen_ns(const struct tl_direction *d, uint32_t end)
 /* --- order of sending ----------------------------------------------------------------------- */
 
 /* Keeps the newest TSval and IP ID, and learns whether the IP IDs grow. */
-static void take_identity(struct tl_look *look)
+static inline void take_identity(struct tl_look *look)
 {
 	const struct tl_layers *l = look->l;
 	struct tl_direction *d = look->d;
@@ -368,12 +368,11 @@ static void note_run(struct tl_look *look, uint32_t start, uint32_t end)
 	}
 }
 
-static void note_new(struct tl_look *look, const struct taken *taken, bool flight_was_empty)
+/* Bytes came above all that was seen. */
+static inline void note_new(struct tl_look *look, bool flight_was_empty)
 {
 	struct tl_direction *d = look->d;
 
-	if (!taken->fresh)
-		return;
 	d->new_ns = look->now_ns;
 	add_mark(look);
 	if (flight_was_empty)
@@ -443,8 +442,38 @@ static void take_data(struct tl_look *look, uint32_t start, uint32_t end)
 		if (segment->verdict == TL_VERDICT_LOST_AFTER)
 			note_run(look, start, end);
 	}
-	note_new(look, &taken, empty);
+	if (taken.fresh)
+		note_new(look, empty);
 	d->last_ns = look->now_ns;
+}
+
+/*
+ * The usual segment: it begins where the last one ended, between sides that are known, into an open
+ * window. What all the questions above come to for it. False: ask them.
+ */
+static inline bool take_next(struct tl_look *look)
+{
+	const uint32_t known = TL_DIRECTION_TALKED | TL_DIRECTION_ACKED;
+	const struct tl_layers *l = look->l;
+	struct tl_direction *d = look->d;
+	uint32_t end = l->seq + l->payload_bytes;
+
+	if (l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN) || l->seq != d->next_seq ||
+	    (d->flags & (known | TL_DIRECTION_DOUBT)) != known || tl_seq__before(l->seq, d->una))
+		return false;
+	if (!l->payload_bytes) {
+		look->segment->verdict = TL_VERDICT_PURE_ACK;
+		return true;
+	}
+	if (!look->peer->window || d->damaged.head ||
+	    (end - d->base_seq >= FARTHEST && !tl_direction__is(d, TL_DIRECTION_GROWN)))
+		return false;
+	d->stray = 0;
+	d->next_seq = end;
+	look->segment->new_bytes = l->payload_bytes;
+	note_new(look, d->una == l->seq);
+	d->last_ns = look->now_ns;
+	return true;
 }
 
 /* The first packet of a direction whose SYN was not seen. */
@@ -500,7 +529,18 @@ static void time_unheard(struct tl_look *look)
 	d->srtt_us = us > UINT32_MAX / 8 ? UINT32_MAX / 8 : (uint32_t)us;
 }
 
-void tl_look__bytes(struct tl_look *look)
+static inline void note_place(struct tl_look *look)
+{
+	const struct tl_layers *l = look->l;
+	struct tl_direction *d = look->d;
+
+	look->segment->relative_seq = l->seq - d->base_seq;
+	if (l->payload_bytes > d->largest)
+		d->largest =
+			l->payload_bytes < UINT16_MAX ? (uint16_t)l->payload_bytes : UINT16_MAX;
+}
+
+static __attribute__((noinline)) void take_any(struct tl_look *look)
 {
 	const struct tl_layers *l = look->l;
 	struct tl_direction *d = look->d;
@@ -508,13 +548,6 @@ void tl_look__bytes(struct tl_look *look)
 	uint32_t start = l->seq + syn;
 	uint32_t end = start + l->payload_bytes + !!(l->tcp_flags & TL_TCP_FIN);
 
-	/* A RST's number may be anything, and its payload is no data of the stream. */
-	if (l->tcp_flags & TL_TCP_RST) {
-		look->segment->rst_fit = fit_of_rst(look);
-		if (tl_direction__is(d, TL_DIRECTION_BASED))
-			look->segment->relative_seq = l->seq - d->base_seq;
-		return;
-	}
 	if (!syn)
 		time_unheard(look);
 	if (syn)
@@ -523,10 +556,7 @@ void tl_look__bytes(struct tl_look *look)
 		take_base(look, start);
 	if (!syn)
 		d->flags |= TL_DIRECTION_TALKED;
-	look->segment->relative_seq = l->seq - d->base_seq;
-	if (l->payload_bytes > d->largest)
-		d->largest =
-			l->payload_bytes < UINT16_MAX ? (uint16_t)l->payload_bytes : UINT16_MAX;
+	note_place(look);
 	if (start == end && !syn)
 		take_pure_ack(look, start);
 	else if (start != end && look->segment->verdict != TL_VERDICT_SYN_RETRANSMIT) {
@@ -538,6 +568,24 @@ void tl_look__bytes(struct tl_look *look)
 	/* Bytes that were ACKed before the capture showed this direction. */
 	if (tl_direction__is(d, TL_DIRECTION_ACKED) && tl_seq__before(d->next_seq, d->una))
 		d->next_seq = d->una;
+}
+
+void tl_look__bytes(struct tl_look *look)
+{
+	const struct tl_layers *l = look->l;
+	struct tl_direction *d = look->d;
+
+	/* A RST's number may be anything, and its payload is no data of the stream. */
+	if (l->tcp_flags & TL_TCP_RST) {
+		look->segment->rst_fit = fit_of_rst(look);
+		if (tl_direction__is(d, TL_DIRECTION_BASED))
+			look->segment->relative_seq = l->seq - d->base_seq;
+		return;
+	}
+	if (take_next(look))
+		note_place(look);
+	else
+		take_any(look);
 	take_identity(look);
 }
 
@@ -562,5 +610,6 @@ void tl_look__damaged_bytes(struct tl_look *look)
 	take_range(look, l->seq, end, &taken);
 	if (taken.fresh + taken.filled)
 		tl_ranges__add(look->pool, &d->damaged, l->seq, end);
-	note_new(look, &taken, empty);
+	if (taken.fresh)
+		note_new(look, empty);
 }
