@@ -19,8 +19,8 @@
 #define RANGES_LEAST 1024u
 #define RANGES_MOST  65536u
 
-/* Packets whose memory is fetched while earlier ones are looked at: more do not fit in L1. */
-#define AHEAD 12u
+/* Packets whose memory is fetched before the first of them is looked at: more do not fit in L1. */
+#define AHEAD 16u
 
 /* A direction that only sends, unheard, for this long and this much must be answered unseen. */
 #define ONE_WAY_AFTER_NS 1000000000ull
@@ -39,8 +39,7 @@ struct tl_tracker {
 	struct tl_report report;
 	uint64_t good_sums, bad_sums;	  /* packets of the worker's */
 	uint64_t good_jumbos, bad_jumbos; /* those of them beyond FRAME_MAX */
-	struct tl_print_key key[TL_BATCH_MAX];
-	bool has_key[TL_BATCH_MAX];
+	struct tl_print_key key[AHEAD];
 };
 
 size_t tl_tracker__flow_bytes(void)
@@ -93,11 +92,11 @@ static bool proves_unseen(const struct tl_look *look)
 	       look->now_ns - look->flow->first_ns >= ONE_WAY_AFTER_NS;
 }
 
-static void count_ways(struct tl_look *look, uint8_t side)
+static void count_ways(struct tl_look *look)
 {
 	struct tl_tracked *f = look->flow;
 
-	f->flags |= side ? TL_TRACKED_SIDE_1 : TL_TRACKED_SIDE_0;
+	f->flags |= look->d == &f->dir[0] ? TL_TRACKED_SIDE_0 : TL_TRACKED_SIDE_1;
 	if (f->flags & TL_TRACKED_TWO_WAY)
 		return;
 	if (f->flags & TL_TRACKED_SIDE_0 && f->flags & TL_TRACKED_SIDE_1) {
@@ -113,45 +112,55 @@ static void count_ways(struct tl_look *look, uint8_t side)
 
 /* --- one packet ----------------------------------------------------------------------------- */
 
-static struct tl_tracked *state_of(const struct tl_batch *batch, uint32_t i, size_t flow_offset)
+static inline struct tl_tracked *state_of(const struct tl_batch *batch, const struct tl_flow *flow,
+					  size_t flow_offset)
 {
-	const struct tl_flow *flow = batch->lookup[i].ret_flow;
-
 	return (struct tl_tracked *)(batch->slab + (size_t)flow->index * batch->slab_stride +
 				     flow_offset);
 }
 
 /* Is there a TCP header to look at? */
-static bool has_tcp(const struct tl_packet *packet, const struct tl_layers *l)
+static inline bool has_tcp(const struct tl_packet *packet, const struct tl_layers *l)
 {
-	return l->proto == 6 && l->l4_offset && !(l->flags & TL_LAYERS_FRAGMENT_LATER) &&
-	       !(l->flags & TL_LAYERS_MALFORMED) && packet->caplen >= l->l4_offset + 20u;
+	return l->proto == 6 && l->l4_offset &&
+	       !(l->flags & (TL_LAYERS_FRAGMENT_LATER | TL_LAYERS_MALFORMED)) &&
+	       packet->caplen >= l->l4_offset + 20u;
 }
 
-static bool is_tcp_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-			const struct tl_tracked *f)
+/* It equals one of the latest: sent again by the mirror or the sender? */
+static bool judge_tcp_copy(struct tl_tracker *tracker, const struct tl_look *look,
+			   struct tl_print *equal, struct tl_copy_hint hint)
 {
-	const struct tl_layers *l = &batch->layers[i];
-	uint64_t ts_ns = batch->packet[i].ts_ns;
-	const struct tl_direction *d;
-	struct tl_copy_hint hint;
+	const struct tl_print_key *key = look->key;
+	const struct tl_tracked *f = look->flow;
+	const struct tl_direction *d = look->d;
 
-	d = &f->dir[batch->lookup[i].ret_side];
-	/* Some senders give all their packets one IP ID (RFC 6864 lets them). */
-	if (tl_direction__is(d, TL_DIRECTION_SAME_ID))
-		tracker->key[i].strength = TL_PRINT_WEAK;
-	hint = (struct tl_copy_hint){
-		.occupies = l->payload_bytes || l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN),
-		.loss_signal = d->dup_acks || d->sacked.head,
-	};
+	hint.loss_signal = d->dup_acks || d->sacked.head;
 	/* Half of the way is no lower bound for a round trip. */
 	if (f->dir[0].min_rtt_us && f->dir[1].min_rtt_us)
 		hint.min_rtt_us = f->dir[0].min_rtt_us + f->dir[1].min_rtt_us;
-	if (!tracker->key[i].strength)
-		hint.tick_us = l->flags & TL_LAYERS_TCP_TS && tl_tracked__ticks_ms(f, d, ts_ns)
-				       ? TICK_US
-				       : 0;
-	return tl_copies__check(&tracker->copies, &tracker->key[i], ts_ns, &hint);
+	if (!key->strength && look->l->flags & TL_LAYERS_TCP_TS &&
+	    tl_tracked__ticks_ms(f, d, look->now_ns))
+		hint.tick_us = TICK_US;
+	return tl_copies__judge(&tracker->copies, equal, key, look->now_ns, &hint);
+}
+
+static inline bool is_tcp_copy(struct tl_tracker *tracker, const struct tl_look *look)
+{
+	const struct tl_layers *l = look->l;
+	struct tl_copy_hint hint = {
+		.occupies = l->payload_bytes || l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN),
+	};
+	struct tl_print *equal;
+
+	/* Some senders give all their packets one IP ID (RFC 6864 lets them). */
+	if (tl_direction__is(look->d, TL_DIRECTION_SAME_ID))
+		look->key->strength = TL_PRINT_WEAK;
+	equal = tl_copies__find(&tracker->copies, look->key);
+	if (equal)
+		return judge_tcp_copy(tracker, look, equal, hint);
+	tl_copies__remember(&tracker->copies, look->key, look->now_ns, &hint);
+	return false;
 }
 
 /* Learns whether the sender changes its IP IDs, for what is not TCP. */
@@ -171,18 +180,18 @@ static void learn_id(struct tl_tracker *tracker, struct tl_direction *d, uint16_
 	d->ip_id = ip_id;
 }
 
-static bool is_datagram_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-			     struct tl_direction *d)
+static bool is_datagram_copy(struct tl_tracker *tracker, const struct tl_look *look)
 {
-	const struct tl_layers *l = &batch->layers[i];
+	const struct tl_layers *l = look->l;
 	struct tl_copies *copies = &tracker->copies;
+	struct tl_direction *d = look->d;
 	bool has_id = l->ip_version == 4 && l->ip_id, is_copy;
 
 	if (has_id && d && tl_direction__is(d, TL_DIRECTION_SAME_ID))
-		tracker->key[i].strength = TL_PRINT_WEAK;
+		look->key->strength = TL_PRINT_WEAK;
 	else if (has_id && !(d && d->id_score))
-		tracker->key[i].strength = (uint8_t)tl_copies__id_strength(copies);
-	is_copy = tl_copies__check(copies, &tracker->key[i], batch->packet[i].ts_ns, NULL);
+		look->key->strength = (uint8_t)tl_copies__id_strength(copies);
+	is_copy = tl_copies__check(copies, look->key, look->now_ns, NULL);
 	if (has_id && !is_copy)
 		learn_id(tracker, d, (uint16_t)l->ip_id);
 	tracker->totals.copies += copies->due;
@@ -192,29 +201,18 @@ static bool is_datagram_copy(struct tl_tracker *tracker, const struct tl_batch *
 	return is_copy;
 }
 
-static bool is_copy(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-		    const struct tl_look *look)
+static inline bool is_copy(struct tl_tracker *tracker, const struct tl_look *look)
 {
-	if (!tracker->has_key[i])
+	if (!look->key->path)
 		return false;
-	return look->flow ? is_tcp_copy(tracker, batch, i, look->flow)
-			  : is_datagram_copy(tracker, batch, i, look->d);
+	return look->flow ? is_tcp_copy(tracker, look) : is_datagram_copy(tracker, look);
 }
 
-static void take_tcp(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-		     struct tl_look *look)
+static inline void take_tcp(struct tl_tracker *tracker, struct tl_look *look)
 {
-	uint8_t side = batch->lookup[i].ret_side;
 	struct tl_tracked *f = look->flow;
+	struct tl_direction *d = look->d;
 
-	look->pool = &tracker->pool;
-	look->totals = &tracker->totals;
-	look->report = &tracker->report;
-	look->l = &batch->layers[i];
-	look->d = &f->dir[side];
-	look->peer = &f->dir[!side];
-	look->now_ns = batch->packet[i].ts_ns;
-	look->frame = batch->packet[i].frame;
 	if (!(f->flags & TL_TRACKED_COUNTED)) {
 		f->flags |= TL_TRACKED_COUNTED;
 		f->first_ns = look->now_ns;
@@ -233,30 +231,19 @@ static void take_tcp(struct tl_tracker *tracker, const struct tl_batch *batch, u
 	if (look->segment->verdict == TL_VERDICT_NOT_TRACKED)
 		return;
 	tl_look__ack(look);
-	look->segment->missed_bytes = look->d->pending_missed;
-	look->d->pending_missed = 0;
-	if (tl_direction__is(look->d, TL_DIRECTION_ACKED) &&
-	    tl_seq__before(look->d->una, look->d->next_seq))
-		look->segment->flight_bytes = look->d->next_seq - look->d->una;
-	count_ways(look, side);
+	look->segment->missed_bytes = d->pending_missed;
+	d->pending_missed = 0;
+	if (tl_direction__is(d, TL_DIRECTION_ACKED) && tl_seq__before(d->una, d->next_seq))
+		look->segment->flight_bytes = d->next_seq - d->una;
+	count_ways(look);
 }
 
 /* --- damaged on the way here ---------------------------------------------------------------- */
 
-static void count_sum(uint8_t *count)
+static inline void count_sum(uint8_t *count)
 {
 	if (*count < UINT8_MAX)
 		++*count;
-}
-
-static void count_sums(struct tl_tracker *tracker, const struct tl_packet *packet, bool is_good)
-{
-	bool is_jumbo = packet->wirelen > FRAME_MAX;
-
-	tracker->good_sums += is_good;
-	tracker->bad_sums += !is_good;
-	tracker->good_jumbos += is_jumbo && is_good;
-	tracker->bad_jumbos += is_jumbo && !is_good;
 }
 
 /*
@@ -275,61 +262,68 @@ static bool means_damage(const struct tl_tracker *tracker, const struct tl_direc
 	return tracker->good_sums > SUMS_LEAST && tracker->bad_sums < tracker->good_sums / 8;
 }
 
-static void check_sum(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-		      const struct tl_look *look)
+static inline void check_sum(struct tl_tracker *tracker, const struct tl_packet *packet,
+			     const struct tl_look *look)
 {
-	const struct tl_packet *packet = &batch->packet[i];
-	struct tl_direction *d = look->flow ? &look->flow->dir[batch->lookup[i].ret_side] : NULL;
-	struct tl_segment *segment = look->segment;
+	struct tl_direction *d = look->flow ? look->d : NULL;
+	bool is_jumbo = packet->wirelen > FRAME_MAX;
+	uint8_t sum = tl_checksum__packet(packet, look->l);
 
-	segment->sum = tl_checksum__packet(packet, &batch->layers[i]);
-	if (segment->sum == TL_SUM_UNKNOWN)
-		return;
-	count_sums(tracker, packet, segment->sum == TL_SUM_GOOD);
-	if (d)
-		count_sum(segment->sum == TL_SUM_GOOD ? &d->good_sums : &d->bad_sums);
-	if (segment->sum != TL_SUM_GOOD && means_damage(tracker, d, packet))
-		segment->verdict = TL_VERDICT_DAMAGED;
+	look->segment->sum = sum;
+	if (sum == TL_SUM_GOOD) {
+		tracker->good_sums++;
+		tracker->good_jumbos += is_jumbo;
+		if (d)
+			count_sum(&d->good_sums);
+	} else if (sum != TL_SUM_UNKNOWN) {
+		tracker->bad_sums++;
+		tracker->bad_jumbos += is_jumbo;
+		if (d)
+			count_sum(&d->bad_sums);
+		if (means_damage(tracker, d, packet))
+			look->segment->verdict = TL_VERDICT_DAMAGED;
+	}
 }
 
 /* --- all of it ------------------------------------------------------------------------------ */
 
 /* Whose address it is was seen sending; once a tick and direction of a flow is enough. */
-static void tell_sender(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-			const struct tl_look *look)
+static inline void tell_sender(struct tl_tracker *tracker, const struct tl_look *look)
 {
-	const struct tl_layers *l = &batch->layers[i];
-	struct tl_report_host host = {
+	const struct tl_layers *l = look->l;
+	uint8_t *round = NULL;
+	struct tl_report_host host;
+
+	if (look->flow)
+		round = &look->flow->host_round[look->d != &look->flow->dir[0]];
+	if ((round && *round == tracker->report.round) || !l->src || !l->ip_version)
+		return;
+	host = (struct tl_report_host){
 		.ip = l->src,
 		.ip_version = l->ip_version,
 		.only_syn = l->proto == 6 && l->tcp_flags == TL_TCP_SYN,
 	};
-	uint8_t *round = look->flow ? &look->flow->host_round[batch->lookup[i].ret_side] : NULL;
-
-	if (!l->src || !l->ip_version || (round && *round == tracker->report.round))
-		return;
-	if (tl_report__host(&tracker->report, &host, batch->packet[i].ts_ns) && round)
+	if (tl_report__host(&tracker->report, &host, look->now_ns) && round)
 		*round = tracker->report.round;
 }
 
-static void classify_one(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-			 struct tl_look *look)
+static inline void classify_one(struct tl_tracker *tracker, const struct tl_packet *packet,
+				struct tl_look *look)
 {
-	const struct tl_packet *packet = &batch->packet[i];
-	const struct tl_layers *l = &batch->layers[i];
+	const struct tl_layers *l = look->l;
 
-	if (is_copy(tracker, batch, i, look)) {
+	if (is_copy(tracker, look)) {
 		look->segment->verdict = TL_VERDICT_COPY;
 		tracker->totals.copies++;
 		tracker->totals.copy_bytes += packet->wirelen;
 		return;
 	}
-	check_sum(tracker, batch, i, look);
+	check_sum(tracker, packet, look);
 	if (look->segment->verdict != TL_VERDICT_DAMAGED)
-		tell_sender(tracker, batch, i, look);
+		tell_sender(tracker, look);
 	if (look->flow)
-		take_tcp(tracker, batch, i, look);
-	else if (!batch->lookup[i].ret_flow || l->proto == 6 || l->flags & TL_LAYERS_FRAGMENT_LATER)
+		take_tcp(tracker, look);
+	else if (!look->d || l->flags & TL_LAYERS_FRAGMENT_LATER)
 		look->segment->verdict = TL_VERDICT_NOT_TRACKED;
 }
 
@@ -340,36 +334,66 @@ static void prefetch_state(const struct tl_tracked *f)
 		__builtin_prefetch((const char *)f + at, 1);
 }
 
-/* Fetches what the packet will ask for. */
-static void prepare(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
-		    size_t flow_offset)
+/* Fetches what the packets will ask for. */
+static void prepare(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t from,
+		    uint32_t to, size_t flow_offset)
 {
-	tracker->has_key[i] = tl_copies__key(&tracker->copies, &batch->packet[i], &batch->layers[i],
-					     &tracker->key[i]);
-	if (tracker->has_key[i])
-		tl_copies__prefetch(&tracker->copies, &tracker->key[i]);
-	if (batch->lookup[i].ret_flow)
-		prefetch_state(state_of(batch, i, flow_offset));
+	for (uint32_t i = from; i < to; i++) {
+		struct tl_print_key *key = &tracker->key[i - from];
+
+		if (tl_copies__key(&tracker->copies, &batch->packet[i], &batch->layers[i], key))
+			tl_copies__prefetch(&tracker->copies, key);
+		if (batch->lookup[i].ret_flow)
+			prefetch_state(state_of(batch, batch->lookup[i].ret_flow, flow_offset));
+	}
+}
+
+/* What packet i is to a flow's state: its `flow` is of TCP alone, its `d` NULL without one. */
+static inline void begin_look(struct tl_look *look, const struct tl_batch *batch, uint32_t i,
+			      size_t flow_offset)
+{
+	const struct tl_flow *flow = batch->lookup[i].ret_flow;
+	uint8_t side = batch->lookup[i].ret_side;
+	struct tl_tracked *f;
+
+	look->l = &batch->layers[i];
+	look->now_ns = batch->packet[i].ts_ns;
+	look->frame = batch->packet[i].frame;
+	look->timed_out = false;
+	look->flow = NULL;
+	look->d = look->peer = NULL;
+	if (!flow)
+		return;
+	f = state_of(batch, flow, flow_offset);
+	if (has_tcp(&batch->packet[i], look->l))
+		look->flow = f;
+	else if (look->l->proto == 6)
+		return;
+	look->d = &f->dir[side];
+	look->peer = &f->dir[!side];
 }
 
 void tl_tracker__classify(struct tl_tracker *tracker, const struct tl_batch *batch,
 			  size_t flow_offset, struct tl_segment *ret_segments)
 {
-	uint32_t prepared = 0;
+	struct tl_look look = {
+		.pool = &tracker->pool,
+		.totals = &tracker->totals,
+		.report = &tracker->report,
+	};
 
 	if (!tracker->copies.has_begun && batch->n)
 		tl_copies__begin(&tracker->copies, &batch->packet[0]);
 	memset(ret_segments, 0, batch->n * sizeof(*ret_segments));
-	for (uint32_t i = 0; i < batch->n; i++) {
-		struct tl_look look = { .segment = &ret_segments[i] };
-
-		while (prepared < batch->n && prepared < i + AHEAD)
-			prepare(tracker, batch, prepared++, flow_offset);
-		if (batch->lookup[i].ret_flow && has_tcp(&batch->packet[i], &batch->layers[i]))
-			look.flow = state_of(batch, i, flow_offset);
-		else if (batch->lookup[i].ret_flow && batch->layers[i].proto != 6)
-			look.d = &state_of(batch, i, flow_offset)->dir[batch->lookup[i].ret_side];
-		classify_one(tracker, batch, i, &look);
+	for (uint32_t at = 0, end; at < batch->n; at = end) {
+		end = batch->n - at < AHEAD ? batch->n : at + AHEAD;
+		prepare(tracker, batch, at, end, flow_offset);
+		for (uint32_t i = at; i < end; i++) {
+			look.segment = &ret_segments[i];
+			look.key = &tracker->key[i - at];
+			begin_look(&look, batch, i, flow_offset);
+			classify_one(tracker, &batch->packet[i], &look);
+		}
 	}
 }
 

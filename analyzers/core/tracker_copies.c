@@ -18,6 +18,8 @@
 
 #define SEED_BYTES 256u
 
+#define PROTO_TCP     6
+#define PROTO_UDP     17
 #define PROTO_ICMP6   58
 #define ETHERTYPE_ARP 0x0806
 #define ARP_BYTES     28u
@@ -31,6 +33,7 @@ int tl_copies__init(struct tl_copies *copies)
 		return -ENOMEM;
 	memset(copies->bucket, 0, bytes);
 	copies->seed = 0x7461706c696e65u;
+	copies->secret = 0x9e3779b97f4a7c15u;
 	return 0;
 }
 
@@ -42,45 +45,60 @@ void tl_copies__fini(struct tl_copies *copies)
 
 /* Two words, one multiplication; what they are multiplied by is secret, so that none cancels out.
  */
-static inline uint64_t mix(uint64_t h, uint64_t a, uint64_t b)
+static inline uint64_t mix(const struct tl_copies *copies, uint64_t h, uint64_t a, uint64_t b)
 {
-	__uint128_t product = (__uint128_t)(h ^ a) * (b ^ (h >> 32) ^ 0x9e3779b97f4a7c15u);
+	__uint128_t product = (__uint128_t)(h ^ a) * (b ^ copies->secret);
 
-	return (uint64_t)product ^ (uint64_t)(product >> 64) ^ a;
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* The bytes, of which there are enough for no word to reach out. */
-static uint64_t mix_bytes(uint64_t h, const uint8_t *p, size_t bytes)
+static inline uint64_t load_8(const uint8_t *p)
 {
-	uint64_t a, b;
+	uint64_t word;
 
-	for (; bytes > 16; bytes -= 16, p += 16) {
-		memcpy(&a, p, 8);
-		memcpy(&b, p + 8, 8);
-		h = mix(h, a, b);
-	}
-	if (bytes >= 8) {
-		memcpy(&a, p, 8);
-		memcpy(&b, p + bytes - 8, 8);
-		return mix(h, a, b);
-	}
-	for (a = 0; bytes; bytes--)
-		a = a << 8 | p[bytes - 1];
-	return mix(h, a, 0);
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+static inline uint64_t load_4(const uint8_t *p)
+{
+	uint32_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+static inline uint64_t mix_16(const struct tl_copies *copies, uint64_t h, const uint8_t *p)
+{
+	return mix(copies, h, load_8(p), load_8(p + 8));
+}
+
+/* The last words may overlap those before them; none reaches out. */
+static uint64_t mix_bytes(const struct tl_copies *copies, uint64_t h, const uint8_t *p,
+			  size_t bytes)
+{
+	for (; bytes > 16; bytes -= 16, p += 16)
+		h = mix_16(copies, h, p);
+	if (bytes >= 8)
+		return mix(copies, h, load_8(p), load_8(p + bytes - 8));
+	if (bytes >= 4)
+		return mix(copies, h, load_4(p), load_4(p + bytes - 4));
+	return bytes ? mix(copies, h, p[0], (uint64_t)p[bytes / 2] << 8 | p[bytes - 1]) : h;
 }
 
 void tl_copies__begin(struct tl_copies *copies, const struct tl_packet *first)
 {
 	size_t bytes = first->caplen < SEED_BYTES ? first->caplen : SEED_BYTES;
+	uint64_t h = mix(copies, copies->seed, first->ts_ns, first->wirelen);
 
-	copies->seed =
-		mix_bytes(mix(copies->seed, first->ts_ns, first->wirelen), first->data, bytes);
+	copies->seed = mix_bytes(copies, h, first->data, bytes);
+	copies->secret = mix(copies, copies->seed, h, first->ts_ns);
 	copies->has_begun = true;
 }
 
 /* The first bytes from `offset` on, and the last of the packet's `bytes` there. */
-static uint64_t mix_sample(uint64_t h, const struct tl_packet *packet, uint32_t offset,
-			   uint32_t bytes)
+static inline uint64_t mix_sample(const struct tl_copies *copies, uint64_t h,
+				  const struct tl_packet *packet, uint32_t offset, uint32_t bytes)
 {
 	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
 	size_t left;
@@ -91,65 +109,33 @@ static uint64_t mix_sample(uint64_t h, const struct tl_packet *packet, uint32_t 
 	left = tl_cursor__left(&c);
 	p = tl_cursor__take(&c, left);
 	if (!p || left <= HEAD_BYTES)
-		return mix_bytes(h, p, p ? left : 0);
-	h = mix_bytes(h, p, HEAD_BYTES);
-	return mix_bytes(h, p + left - TAIL_BYTES, TAIL_BYTES);
-}
-
-static uint64_t mix_transport(uint64_t h, const struct tl_packet *packet, const struct tl_layers *l)
-{
-	uint32_t l3_end = l->payload_offset + l->payload_bytes;
-	uint64_t ports = (uint64_t)l->src_port << 48 | (uint64_t)l->dst_port << 32 |
-			 (uint32_t)l->l4_checksum << 16 | l->window;
-
-	if (!l->l4_offset)
-		return mix_sample(h, packet, l->payload_offset, l->payload_bytes);
-	if (l->proto != 6 && l->proto != 17) /* ICMP and others: headers too */
-		return mix_sample(h, packet, l->l4_offset,
-				  l3_end > l->l4_offset ? l3_end - l->l4_offset : 0);
-	if (l->proto == 6) {
-		h = mix(h, ports, (uint64_t)l->seq << 32 | l->ack);
-		h = mix(h,
-			(uint64_t)l->tcp_flags << 32 | (l->flags & TL_LAYERS_TCP_TS ? l->tsval : 0),
-			l->sack_count);
-		for (uint32_t i = 0; i < l->sack_count; i++)
-			h = mix(h, l->sack[i].left, l->sack[i].right);
-	} else {
-		h = mix(h, ports, 0);
-	}
-	return l->payload_bytes ? mix_sample(h, packet, l->payload_offset, l->payload_bytes) : h;
+		return mix_bytes(copies, h, p, p ? left : 0);
+	for (uint32_t at = 0; at < HEAD_BYTES; at += 16)
+		h = mix_16(copies, h, p + at);
+	for (uint32_t at = TAIL_BYTES; at; at -= 16)
+		h = mix_16(copies, h, p + left - at);
+	return h;
 }
 
 /* What a second look at the same packet may have changed. Never 0. */
-static uint32_t path_of(const struct tl_packet *packet, const struct tl_layers *l)
+static inline uint32_t path_of(const struct tl_copies *copies, const struct tl_packet *packet,
+			       const struct tl_layers *l)
 {
+	uint64_t h = (uint32_t)l->ttl << 16 | (uint32_t)l->tunnel.type << 8 | l->vlan_count;
 	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
-	uint64_t h =
-		(uint64_t)packet->interface << 32 | (uint32_t)l->tunnel.type << 8 | l->vlan_count;
 	const uint8_t *macs = NULL;
 
+	if (packet->interface || l->tunnel.id)
+		h = mix(copies, h, (uint64_t)packet->interface << 32, l->tunnel.id);
 	for (uint32_t i = 0; i < l->vlan_count && i < TL_VLAN_MAX; i++)
-		h = h * 4099 + (l->vlan[i] & 0xfffu);
-	h = mix(h, (uint64_t)l->tunnel.id << 32 | l->ttl, 0);
+		h = mix(copies, h, l->vlan[i] & 0xfffu, 0);
 	if (packet->linktype == TL_LINKTYPE_ETHERNET && l->l3_offset > l->l2_offset + 13) {
 		tl_cursor__skip(&c, l->l2_offset);
 		macs = tl_cursor__take(&c, 12);
 	}
-	if (macs)
-		h = mix_bytes(h, macs, 12);
+	h = h << 32 ^ copies->seed;
+	h = macs ? mix(copies, h, load_4(macs + 8), load_8(macs)) : mix(copies, h, 0, 0);
 	return (uint32_t)(h >> 32) | 1;
-}
-
-/* Addresses, as many bytes as the version has. */
-static inline uint64_t mix_addresses(uint64_t h, const struct tl_layers *l)
-{
-	uint32_t src, dst;
-
-	if (l->ip_version != 4)
-		return mix_bytes(mix_bytes(h, l->src, 16), l->dst, 16);
-	memcpy(&src, l->src, 4);
-	memcpy(&dst, l->dst, 4);
-	return mix(h, src, dst);
 }
 
 /* ARP and the like: all behind the MACs and tags, without the padding that a tag takes up. */
@@ -159,30 +145,64 @@ static bool key_of_other(const struct tl_copies *copies, const struct tl_packet 
 	uint32_t offset = 12u + 4u * layers->vlan_count;
 
 	if (packet->linktype != TL_LINKTYPE_ETHERNET || layers->l2_offset || layers->tunnel.type ||
-	    packet->caplen <= offset)
+	    packet->caplen <= offset) {
+		ret_key->path = 0;
 		return false;
+	}
 	ret_key->strength = layers->ethertype == ETHERTYPE_ARP ? TL_PRINT_STRONG : TL_PRINT_WEAK;
 	ret_key->wirelen = packet->wirelen;
-	ret_key->hash = mix_sample(copies->seed, packet, offset,
+	ret_key->hash = mix_sample(copies, copies->seed, packet, offset,
 				   ret_key->strength ? 2 + ARP_BYTES : packet->caplen - offset);
-	ret_key->path = path_of(packet, layers);
+	ret_key->path = path_of(copies, packet, layers);
 	return true;
+}
+
+static inline uint64_t mix_addresses(const struct tl_copies *copies, uint64_t h,
+				     const struct tl_layers *l)
+{
+	if (l->ip_version != 4)
+		return mix_16(copies, mix_16(copies, h, l->src), l->dst);
+	return mix(copies, h, load_4(l->src), load_4(l->dst));
+}
+
+/* What is behind the ports of TCP and UDP, where TCP's fields are 0. */
+static inline uint64_t mix_ports(const struct tl_copies *copies, uint64_t h,
+				 const struct tl_layers *l)
+{
+	uint64_t ports = (uint64_t)l->src_port << 48 | (uint64_t)l->dst_port << 32 |
+			 (uint32_t)l->l4_checksum << 16 | l->window;
+
+	h = mix(copies, h, ports, (uint64_t)l->seq << 32 | l->ack);
+	for (uint32_t i = 0; i < l->sack_count; i++)
+		h = mix(copies, h, l->sack[i].left, l->sack[i].right);
+	return h;
+}
+
+/* A later fragment has no ports, and of others than TCP and UDP the header is sampled as well. */
+static inline uint64_t hash_of_ip(const struct tl_copies *copies, const struct tl_packet *packet,
+				  const struct tl_layers *l)
+{
+	uint64_t ids = (uint64_t)l->ip_id << 32 | (l->fragment_offset >> 3 & 0xffffu) << 16 |
+		       (uint32_t)l->tcp_flags << 8 | l->proto;
+	uint32_t tsval = l->flags & TL_LAYERS_TCP_TS ? l->tsval : 0;
+	uint32_t from = l->payload_offset, end = from + l->payload_bytes;
+	uint64_t h = mix_addresses(copies, copies->seed, l);
+
+	h = mix(copies, h, ids, (uint64_t)l->payload_bytes << 32 | tsval);
+	if (l->proto == PROTO_TCP || l->proto == PROTO_UDP)
+		h = mix_ports(copies, h, l);
+	else if (l->l4_offset)
+		from = l->l4_offset;
+	return end > from ? mix_sample(copies, h, packet, from, end - from) : h;
 }
 
 bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
 		    const struct tl_layers *layers, struct tl_print_key *ret_key)
 {
-	uint64_t h = copies->seed;
-
 	if (!layers->ip_version || !layers->src || !layers->dst)
 		return key_of_other(copies, packet, layers, ret_key);
-	h = mix_addresses(h, layers);
-	h = mix(h,
-		(uint64_t)layers->ip_id << 32 | (uint32_t)layers->proto << 16 |
-			(layers->fragment_offset >> 3 & 0xffffu),
-		layers->payload_bytes);
-	ret_key->hash = mix_transport(h, packet, layers);
-	ret_key->path = path_of(packet, layers);
+	ret_key->hash = hash_of_ip(copies, packet, layers);
+	ret_key->path = path_of(copies, packet, layers);
 	/* A SYN is sent again after a second (RFC 6298, section 2.1), as is what asks for a
 	 * neighbour. */
 	ret_key->strength =
@@ -341,23 +361,17 @@ static void settle_untold(struct tl_copies *copies)
 	copies->untold_bytes = 0;
 }
 
-/* The print that matches, or else the one to give up: a free one, or the oldest. */
-static struct tl_print *find(struct tl_print_bucket *bucket, uint64_t hash, uint32_t now_us,
-			     bool *ret_found)
+/* The print to give up: a free one, of which the last are, or the oldest. */
+static struct tl_print *oldest_of(struct tl_print_bucket *bucket, uint32_t now_us)
 {
 	struct tl_print *oldest = &bucket->print[0];
 
-	*ret_found = false;
 	for (uint32_t i = 0; i < 4; i++) {
 		struct tl_print *print = &bucket->print[i];
 
-		if (print->path && print->hash_low == (uint32_t)(hash >> 16) &&
-		    print->hash_high == (uint16_t)(hash >> 48)) {
-			*ret_found = true;
+		if (!print->path)
 			return print;
-		}
-		if (oldest->path &&
-		    (!print->path || now_us - print->time_us > now_us - oldest->time_us))
+		if (now_us - print->time_us > now_us - oldest->time_us)
 			oldest = print;
 	}
 	return oldest;
@@ -379,35 +393,54 @@ static void begin_print(struct tl_print *print, const struct tl_print_key *key, 
 	};
 }
 
-bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
-		      const struct tl_copy_hint *hint)
+/* Would a copy of it be known for one? */
+static bool is_sure(const struct tl_print_key *key, const struct tl_copy_hint *hint)
 {
-	uint32_t now_us = (uint32_t)(ts_ns / 1000);
-	bool found;
-	struct tl_print *print = find(&copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)],
-				      key->hash, now_us, &found);
-	bool sure = key->strength == TL_PRINT_STRONG || (hint && hint->occupies);
-	int32_t age_us = (int32_t)(now_us - print->time_us);
-	/* Two taps may disagree on the order by a little. */
-	struct pair pair = { print, key, hint, (uint32_t)(age_us < 0 ? -age_us : age_us) };
+	return key->strength == TL_PRINT_STRONG || (hint && hint->occupies);
+}
 
-	if (found && is_copy(copies, &pair)) {
-		if (sure && print->path == key->path)
-			learn(copies, print, pair.age_us);
-		else if (is_bare(key, hint) && print->path == key->path)
-			copies->pairs += !print->copies;
-		if (print->copies < UINT16_MAX)
-			print->copies++;
-		return true;
-	}
-	if (found && is_bare(key, hint) && print->path == key->path &&
-	    watch_run(copies, print, &pair)) {
-		settle_untold(copies);
-		return false;
-	}
-	copies->firsts += sure;
+static void take_first(struct tl_copies *copies, struct tl_print *print,
+		       const struct tl_print_key *key, const struct tl_copy_hint *hint,
+		       uint32_t now_us)
+{
+	copies->firsts += is_sure(key, hint);
 	copies->singles += is_bare(key, hint);
 	fade(copies);
 	begin_print(print, key, now_us);
+}
+
+void tl_copies__remember(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
+			 const struct tl_copy_hint *hint)
+{
+	uint32_t now_us = (uint32_t)(ts_ns / 1000);
+	struct tl_print_bucket *bucket = &copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)];
+
+	take_first(copies, oldest_of(bucket, now_us), key, hint, now_us);
+}
+
+bool tl_copies__judge(struct tl_copies *copies, struct tl_print *equal,
+		      const struct tl_print_key *key, uint64_t ts_ns,
+		      const struct tl_copy_hint *hint)
+{
+	uint32_t now_us = (uint32_t)(ts_ns / 1000);
+	int32_t age_us = (int32_t)(now_us - equal->time_us);
+	/* Two taps may disagree on the order by a little. */
+	struct pair pair = { equal, key, hint, (uint32_t)(age_us < 0 ? -age_us : age_us) };
+	bool same_path = equal->path == key->path;
+
+	if (is_copy(copies, &pair)) {
+		if (is_sure(key, hint) && same_path)
+			learn(copies, equal, pair.age_us);
+		else if (is_bare(key, hint) && same_path)
+			copies->pairs += !equal->copies;
+		if (equal->copies < UINT16_MAX)
+			equal->copies++;
+		return true;
+	}
+	if (is_bare(key, hint) && same_path && watch_run(copies, equal, &pair)) {
+		settle_untold(copies);
+		return false;
+	}
+	take_first(copies, equal, key, hint, now_us);
 	return false;
 }

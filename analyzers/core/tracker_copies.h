@@ -29,6 +29,7 @@
 #define TAPLINE_ANALYZERS_TRACKER_COPIES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "tapline/packet.h"
@@ -55,7 +56,7 @@ _Static_assert(sizeof(struct tl_print_bucket) == 64, "a bucket is one cache line
 
 struct tl_copies {
 	struct tl_print_bucket *bucket;
-	uint64_t seed;
+	uint64_t seed, secret; /* where a hash begins, and what its words meet */
 	bool has_begun;
 	uint32_t gap_us;  /* learned: how late a copy on the same path comes; decays */
 	uint32_t firsts;  /* packets with an identity that were no copies; halved with `seconds` */
@@ -78,7 +79,7 @@ enum tl_print_strength { TL_PRINT_WEAK = 0, TL_PRINT_GUESSED, TL_PRINT_STRONG };
 /* What a packet is to its copies. */
 struct tl_print_key {
 	uint64_t hash;
-	uint32_t path;
+	uint32_t path; /* 0: it has none, as nothing in it can be told from others */
 	uint32_t wirelen;
 	uint8_t strength; /* enum tl_print_strength */
 };
@@ -102,7 +103,7 @@ void tl_copies__fini(struct tl_copies *copies);
  */
 void tl_copies__begin(struct tl_copies *copies, const struct tl_packet *first);
 
-/* False when nothing in it can be told from others. */
+/* False when nothing in it can be told from others; its path is 0 then. */
 bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
 		    const struct tl_layers *layers, struct tl_print_key *ret_key);
 
@@ -123,8 +124,39 @@ static inline void tl_copies__prefetch(const struct tl_copies *copies,
 	__builtin_prefetch(&copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)], 1);
 }
 
-/* Is this packet a copy of one of the latest? Remembers it. `hint` may be NULL: not TCP. */
-bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
+/* The print of one of the latest packets that is this one's equal; NULL: none is, as usual. */
+static inline struct tl_print *tl_copies__find(const struct tl_copies *copies,
+					       const struct tl_print_key *key)
+{
+	struct tl_print *print = copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)].print;
+
+	for (uint32_t i = 0; i < 4; i++)
+		if (__builtin_expect(print[i].hash_low == (uint32_t)(key->hash >> 16), 0) &&
+		    print[i].hash_high == (uint16_t)(key->hash >> 48) && print[i].path)
+			return &print[i];
+	return NULL;
+}
+
+/* Remembers a packet that has no equal. `hint` may be NULL: not TCP; all but `occupies` may lack.
+ */
+void tl_copies__remember(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
+			 const struct tl_copy_hint *hint);
+
+/* Is a packet a copy of its equal? Remembers it. */
+bool tl_copies__judge(struct tl_copies *copies, struct tl_print *equal,
+		      const struct tl_print_key *key, uint64_t ts_ns,
 		      const struct tl_copy_hint *hint);
+
+/* All of it: is this packet a copy of one of the latest? Remembers it. */
+static inline bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key,
+				    uint64_t ts_ns, const struct tl_copy_hint *hint)
+{
+	struct tl_print *equal = tl_copies__find(copies, key);
+
+	if (equal)
+		return tl_copies__judge(copies, equal, key, ts_ns, hint);
+	tl_copies__remember(copies, key, ts_ns, hint);
+	return false;
+}
 
 #endif

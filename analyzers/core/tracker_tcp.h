@@ -104,6 +104,7 @@ _Static_assert(sizeof(struct tl_tracked) <= 576, "state of a flow stays compact"
 
 /* One packet under examination. */
 struct tl_look {
+	struct tl_print_key *key;
 	struct tl_range_pool *pool;
 	struct tl_tracker_totals *totals;
 	const struct tl_layers *l;
