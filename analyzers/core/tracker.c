@@ -129,7 +129,7 @@ static inline bool has_tcp(const struct tl_packet *packet, const struct tl_layer
 
 /* It equals one of the latest: sent again by the mirror or the sender? */
 static bool judge_tcp_copy(struct tl_tracker *tracker, const struct tl_look *look,
-			   struct tl_print *equal, struct tl_copy_hint hint)
+			   struct tl_copy_hint hint)
 {
 	const struct tl_print_key *key = look->key;
 	const struct tl_tracked *f = look->flow;
@@ -142,7 +142,7 @@ static bool judge_tcp_copy(struct tl_tracker *tracker, const struct tl_look *loo
 	if (!key->strength && look->l->flags & TL_LAYERS_TCP_TS &&
 	    tl_tracked__ticks_ms(f, d, look->now_ns))
 		hint.tick_us = TICK_US;
-	return tl_copies__judge(&tracker->copies, equal, key, look->now_ns, &hint);
+	return tl_copies__check(&tracker->copies, key, look->now_ns, &hint);
 }
 
 static inline bool is_tcp_copy(struct tl_tracker *tracker, const struct tl_look *look)
@@ -151,14 +151,12 @@ static inline bool is_tcp_copy(struct tl_tracker *tracker, const struct tl_look 
 	struct tl_copy_hint hint = {
 		.occupies = l->payload_bytes || l->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN),
 	};
-	struct tl_print *equal;
 
 	/* Some senders give all their packets one IP ID (RFC 6864 lets them). */
 	if (tl_direction__is(look->d, TL_DIRECTION_SAME_ID))
 		look->key->strength = TL_PRINT_WEAK;
-	equal = tl_copies__find(&tracker->copies, look->key);
-	if (equal)
-		return judge_tcp_copy(tracker, look, equal, hint);
+	if (tl_copies__find(&tracker->copies, look->key))
+		return judge_tcp_copy(tracker, look, hint);
 	tl_copies__remember(&tracker->copies, look->key, look->now_ns, &hint);
 	return false;
 }
@@ -334,18 +332,17 @@ static void prefetch_state(const struct tl_tracked *f)
 		__builtin_prefetch((const char *)f + at, 1);
 }
 
-/* Fetches what the packets will ask for. */
-static void prepare(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t from,
-		    uint32_t to, size_t flow_offset)
+/* Fetches what the packet will ask for. */
+static inline void prepare(struct tl_tracker *tracker, const struct tl_batch *batch, uint32_t i,
+			   size_t flow_offset)
 {
-	for (uint32_t i = from; i < to; i++) {
-		struct tl_print_key *key = &tracker->key[i - from];
+	const struct tl_flow *flow = batch->lookup[i].ret_flow;
+	struct tl_print_key *key = &tracker->key[i % AHEAD];
 
-		if (tl_copies__key(&tracker->copies, &batch->packet[i], &batch->layers[i], key))
-			tl_copies__prefetch(&tracker->copies, key);
-		if (batch->lookup[i].ret_flow)
-			prefetch_state(state_of(batch, batch->lookup[i].ret_flow, flow_offset));
-	}
+	if (tl_copies__key(&tracker->copies, &batch->packet[i], &batch->layers[i], key))
+		tl_copies__prefetch(&tracker->copies, key);
+	if (flow)
+		prefetch_state(state_of(batch, flow, flow_offset));
 }
 
 /* What packet i is to a flow's state: its `flow` is of TCP alone, its `d` NULL without one. */
@@ -387,10 +384,11 @@ void tl_tracker__classify(struct tl_tracker *tracker, const struct tl_batch *bat
 	memset(ret_segments, 0, batch->n * sizeof(*ret_segments));
 	for (uint32_t at = 0, end; at < batch->n; at = end) {
 		end = batch->n - at < AHEAD ? batch->n : at + AHEAD;
-		prepare(tracker, batch, at, end, flow_offset);
+		for (uint32_t i = at; i < end; i++)
+			prepare(tracker, batch, i, flow_offset);
 		for (uint32_t i = at; i < end; i++) {
 			look.segment = &ret_segments[i];
-			look.key = &tracker->key[i - at];
+			look.key = &tracker->key[i % AHEAD];
 			begin_look(&look, batch, i, flow_offset);
 			classify_one(tracker, &batch->packet[i], &look);
 		}

@@ -96,18 +96,23 @@ void tl_copies__begin(struct tl_copies *copies, const struct tl_packet *first)
 	copies->has_begun = true;
 }
 
-/* The first bytes from `offset` on, and the last of the packet's `bytes` there. */
-static inline uint64_t mix_sample(const struct tl_copies *copies, uint64_t h,
-				  const struct tl_packet *packet, uint32_t offset, uint32_t bytes)
+/* The packet's `bytes` from `offset` on, as far as they were captured. */
+static inline struct tl_cursor part_of(const struct tl_packet *packet, uint32_t offset,
+				       uint32_t bytes)
 {
 	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
-	size_t left;
-	const uint8_t *p;
 
 	tl_cursor__skip(&c, offset);
 	tl_cursor__limit(&c, bytes);
-	left = tl_cursor__left(&c);
-	p = tl_cursor__take(&c, left);
+	return c;
+}
+
+/* The first of its bytes, and the last. */
+static inline uint64_t mix_sample(const struct tl_copies *copies, uint64_t h, struct tl_cursor part)
+{
+	size_t left = tl_cursor__left(&part);
+	const uint8_t *p = tl_cursor__take(&part, left);
+
 	if (!p || left <= HEAD_BYTES)
 		return mix_bytes(copies, h, p, p ? left : 0);
 	for (uint32_t at = 0; at < HEAD_BYTES; at += 16)
@@ -151,8 +156,10 @@ static bool key_of_other(const struct tl_copies *copies, const struct tl_packet 
 	}
 	ret_key->strength = layers->ethertype == ETHERTYPE_ARP ? TL_PRINT_STRONG : TL_PRINT_WEAK;
 	ret_key->wirelen = packet->wirelen;
-	ret_key->hash = mix_sample(copies, copies->seed, packet, offset,
-				   ret_key->strength ? 2 + ARP_BYTES : packet->caplen - offset);
+	ret_key->hash =
+		mix_sample(copies, copies->seed,
+			   part_of(packet, offset,
+				   ret_key->strength ? 2 + ARP_BYTES : packet->caplen - offset));
 	ret_key->path = path_of(copies, packet, layers);
 	return true;
 }
@@ -193,7 +200,7 @@ static inline uint64_t hash_of_ip(const struct tl_copies *copies, const struct t
 		h = mix_ports(copies, h, l);
 	else if (l->l4_offset)
 		from = l->l4_offset;
-	return end > from ? mix_sample(copies, h, packet, from, end - from) : h;
+	return end > from ? mix_sample(copies, h, part_of(packet, from, end - from)) : h;
 }
 
 bool tl_copies__key(const struct tl_copies *copies, const struct tl_packet *packet,
@@ -383,8 +390,17 @@ static bool is_bare(const struct tl_print_key *key, const struct tl_copy_hint *h
 	return key->strength == TL_PRINT_WEAK && !hint;
 }
 
-static void begin_print(struct tl_print *print, const struct tl_print_key *key, uint32_t now_us)
+/* Would a copy of it be known for one? */
+static bool is_sure(const struct tl_print_key *key, const struct tl_copy_hint *hint)
 {
+	return key->strength == TL_PRINT_STRONG || (hint && hint->occupies);
+}
+
+/* It is no copy, and takes the place of `print`. */
+static inline void begin_print(struct tl_copies *copies, struct tl_print *print,
+			       const struct tl_print_key *key, uint32_t now_us)
+{
+	fade(copies);
 	*print = (struct tl_print){
 		.hash_low = (uint32_t)(key->hash >> 16),
 		.hash_high = (uint16_t)(key->hash >> 48),
@@ -393,20 +409,11 @@ static void begin_print(struct tl_print *print, const struct tl_print_key *key, 
 	};
 }
 
-/* Would a copy of it be known for one? */
-static bool is_sure(const struct tl_print_key *key, const struct tl_copy_hint *hint)
-{
-	return key->strength == TL_PRINT_STRONG || (hint && hint->occupies);
-}
-
-static void take_first(struct tl_copies *copies, struct tl_print *print,
-		       const struct tl_print_key *key, const struct tl_copy_hint *hint,
-		       uint32_t now_us)
+static inline void count_first(struct tl_copies *copies, const struct tl_print_key *key,
+			       const struct tl_copy_hint *hint)
 {
 	copies->firsts += is_sure(key, hint);
 	copies->singles += is_bare(key, hint);
-	fade(copies);
-	begin_print(print, key, now_us);
 }
 
 void tl_copies__remember(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
@@ -415,19 +422,24 @@ void tl_copies__remember(struct tl_copies *copies, const struct tl_print_key *ke
 	uint32_t now_us = (uint32_t)(ts_ns / 1000);
 	struct tl_print_bucket *bucket = &copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)];
 
-	take_first(copies, oldest_of(bucket, now_us), key, hint, now_us);
+	count_first(copies, key, hint);
+	begin_print(copies, oldest_of(bucket, now_us), key, now_us);
 }
 
-bool tl_copies__judge(struct tl_copies *copies, struct tl_print *equal,
-		      const struct tl_print_key *key, uint64_t ts_ns,
+bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
 		      const struct tl_copy_hint *hint)
 {
+	struct tl_print *equal = tl_copies__find(copies, key);
 	uint32_t now_us = (uint32_t)(ts_ns / 1000);
-	int32_t age_us = (int32_t)(now_us - equal->time_us);
+	int32_t age_us = equal ? (int32_t)(now_us - equal->time_us) : 0;
 	/* Two taps may disagree on the order by a little. */
 	struct pair pair = { equal, key, hint, (uint32_t)(age_us < 0 ? -age_us : age_us) };
-	bool same_path = equal->path == key->path;
+	bool same_path = equal && equal->path == key->path;
 
+	if (!equal) {
+		tl_copies__remember(copies, key, ts_ns, hint);
+		return false;
+	}
 	if (is_copy(copies, &pair)) {
 		if (is_sure(key, hint) && same_path)
 			learn(copies, equal, pair.age_us);
@@ -441,6 +453,7 @@ bool tl_copies__judge(struct tl_copies *copies, struct tl_print *equal,
 		settle_untold(copies);
 		return false;
 	}
-	take_first(copies, equal, key, hint, now_us);
+	count_first(copies, key, hint);
+	begin_print(copies, equal, key, now_us);
 	return false;
 }

@@ -142,21 +142,8 @@ static inline struct tl_print *tl_copies__find(const struct tl_copies *copies,
 void tl_copies__remember(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
 			 const struct tl_copy_hint *hint);
 
-/* Is a packet a copy of its equal? Remembers it. */
-bool tl_copies__judge(struct tl_copies *copies, struct tl_print *equal,
-		      const struct tl_print_key *key, uint64_t ts_ns,
+/* Is this packet a copy of one of the latest? Remembers it. `hint` may be NULL: not TCP. */
+bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key, uint64_t ts_ns,
 		      const struct tl_copy_hint *hint);
-
-/* All of it: is this packet a copy of one of the latest? Remembers it. */
-static inline bool tl_copies__check(struct tl_copies *copies, const struct tl_print_key *key,
-				    uint64_t ts_ns, const struct tl_copy_hint *hint)
-{
-	struct tl_print *equal = tl_copies__find(copies, key);
-
-	if (equal)
-		return tl_copies__judge(copies, equal, key, ts_ns, hint);
-	tl_copies__remember(copies, key, ts_ns, hint);
-	return false;
-}
 
 #endif
