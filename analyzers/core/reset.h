@@ -108,17 +108,40 @@ _Static_assert(sizeof(struct reset_services) <= TL_OBSERVATION_BYTES, "fits in o
 /* --- what a host's packets look like (core/reset_identity.c) --------------------------------- */
 
 struct reset_identity {
-	uint32_t mac;	/* hash of the neighbour that they come from; 0: unknown */
+	uint32_t mac;	/* hash of the neighbour that sent the last one learned; 0: unknown */
 	uint16_t ip_id; /* of the newest */
 	uint8_t ttl[2]; /* paths differ */
-	uint8_t ttl_count;
-	uint8_t packets;  /* seen; stops at 255 */
-	uint8_t id_score; /* how surely its IP IDs grow */
+	uint8_t ttl_count : 4;
+	uint8_t rtt_samples : 4; /* in which it was at its fastest; stops where they are enough */
+	uint8_t packets;	 /* seen; stops at RESET_LEARNED */
+	uint8_t id_score;	 /* how surely its IP IDs grow */
 	bool tcp_ts;
 };
 
-void reset_identity__learn(struct reset_identity *id, const struct tl_packet *packet,
-			   const struct tl_layers *layers);
+#define RESET_LEARNED	   3u	/* packets, before one can look strange but for its TTL */
+#define RESET_ID_STEP_MAX  4096 /* a host's counter for all its packets may jump this far */
+#define RESET_ID_SCORE_MAX 8u
+
+/* A packet of its first ones, or from another distance than the first. */
+void reset_identity__learn_new(struct reset_identity *id, const struct tl_packet *packet,
+			       const struct tl_layers *layers);
+
+static inline void reset_identity__learn(struct reset_identity *id, const struct tl_packet *packet,
+					 const struct tl_layers *layers)
+{
+	uint8_t score = 0;
+
+	if (id->packets < RESET_LEARNED || id->ttl[0] != layers->ttl)
+		reset_identity__learn_new(id, packet, layers);
+	id->tcp_ts = layers->flags & TL_LAYERS_TCP_TS;
+	if (layers->ip_version != 4 || !layers->ip_id)
+		return;
+	if ((uint16_t)(layers->ip_id - id->ip_id - 1) < RESET_ID_STEP_MAX)
+		score = id->id_score < RESET_ID_SCORE_MAX ? id->id_score + 1u : RESET_ID_SCORE_MAX;
+	id->id_score = score;
+	id->ip_id = (uint16_t)layers->ip_id;
+}
+
 /* enum reset_doubt: in what the packet is unlike those before it. */
 uint32_t reset_identity__doubts(const struct reset_identity *id, const struct tl_packet *packet,
 				const struct tl_layers *layers);
@@ -127,13 +150,46 @@ unsigned reset_identity__weigh(uint32_t doubts);
 
 /* --- last words (core/reset_parting.c) ------------------------------------------------------- */
 
+#define RESET_FAREWELL_BYTES_MOST 200u
+
 /* Is the payload a TLS alert, a record of its own, in the clear or not (RFC 5246, section 7.2)? TLS
  * 1.3 disguises it later on. */
 bool reset_parting__is_alert(const struct tl_packet *packet, const struct tl_layers *layers);
 /* A WebSocket's close frame, a server's "221 bye", or a client's QUIT: the connection is over by
- * its own protocol. */
+ * its own protocol. Not for TLS. */
 bool reset_parting__is_farewell(const struct tl_packet *packet, const struct tl_layers *layers,
 				uint8_t app);
+/* Can it be one, by its first byte? Asked before, of every packet with data. */
+static inline bool reset_parting__may_be_farewell(const struct tl_packet *packet,
+						  const struct tl_layers *layers, uint8_t app)
+{
+	const uint32_t bytes = layers->payload_bytes;
+
+	if (app != TL_APP_HTTP && bytes > RESET_FAREWELL_BYTES_MOST)
+		return false;
+	if (!bytes || (uint64_t)layers->payload_offset + bytes > packet->caplen)
+		return false;
+	if (app == TL_APP_HTTP)
+		return !(packet->data[layers->payload_offset] & 0x70); /* no extension's bits */
+	switch (packet->data[layers->payload_offset]) {
+	case '2':
+	case '4':
+	case '*':
+	case 'B':
+	case 'b':
+	case 'E':
+	case 'e':
+	case 'L':
+	case 'l':
+	case 'Q':
+	case 'q':
+	case 'X':
+	case 1:
+		return true;
+	default:
+		return false;
+	}
+}
 /* Is it a farewell: QUIT, COM_QUIT, Terminate? */
 bool reset_parting__is_goodbye(const struct tl_packet *packet, const struct tl_layers *layers);
 

@@ -14,10 +14,6 @@
 #include "core/reset.h"
 #include "tapline/cursor.h"
 
-#define LEARNED	     3u	  /* packets, before one can look strange but for its TTL */
-#define ID_STEP_MAX  4096 /* a host's counter for all its packets may jump this far */
-#define ID_SCORE_MAX 8
-
 static uint32_t mac_of(const struct tl_packet *packet, const struct tl_layers *layers)
 {
 	struct tl_cursor c = tl_cursor__init(packet->data, packet->caplen);
@@ -40,24 +36,12 @@ static void learn_ttl(struct reset_identity *id, uint8_t ttl)
 		id->ttl[id->ttl_count++] = ttl;
 }
 
-void reset_identity__learn(struct reset_identity *id, const struct tl_packet *packet,
-			   const struct tl_layers *layers)
+void reset_identity__learn_new(struct reset_identity *id, const struct tl_packet *packet,
+			       const struct tl_layers *layers)
 {
-	int16_t step = (int16_t)(uint16_t)(layers->ip_id - id->ip_id);
-
-	if (id->packets < LEARNED)
+	if (id->packets < RESET_LEARNED && ++id->packets == RESET_LEARNED)
 		id->mac = mac_of(packet, layers);
-	if (id->packets < UINT8_MAX)
-		id->packets++;
 	learn_ttl(id, layers->ttl);
-	id->tcp_ts = layers->flags & TL_LAYERS_TCP_TS;
-	if (layers->ip_version != 4 || !layers->ip_id)
-		return;
-	if (step > 0 && step <= ID_STEP_MAX)
-		id->id_score = id->id_score < ID_SCORE_MAX ? id->id_score + 1 : ID_SCORE_MAX;
-	else if (id->packets > 1)
-		id->id_score = 0;
-	id->ip_id = (uint16_t)layers->ip_id;
 }
 
 /* How far a packet has come, when hosts begin at 32, 64, 128 or 255. */
@@ -82,12 +66,12 @@ uint32_t reset_identity__doubts(const struct reset_identity *id, const struct tl
 	}
 	if (far)
 		doubts |= RESET_DOUBT_TTL;
-	if (id->packets < LEARNED)
+	if (id->packets < RESET_LEARNED)
 		return doubts;
 	if (mac && id->mac && mac != id->mac)
 		doubts |= RESET_DOUBT_MAC;
-	if (layers->ip_version == 4 && layers->ip_id && id->id_score >= LEARNED - 1 &&
-	    id_off > ID_STEP_MAX && id_off < UINT16_MAX - 16)
+	if (layers->ip_version == 4 && layers->ip_id && id->id_score >= RESET_LEARNED - 1 &&
+	    id_off > RESET_ID_STEP_MAX && id_off < UINT16_MAX - 16)
 		doubts |= RESET_DOUBT_IP_ID;
 	if (id->tcp_ts && !(layers->flags & TL_LAYERS_TCP_TS))
 		doubts |= RESET_DOUBT_NO_TS;

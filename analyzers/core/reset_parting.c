@@ -14,7 +14,6 @@
 #define TLS_ALERT_BYTES	     7u
 #define TLS_ALERT_BYTES_MOST 64u /* encrypted */
 #define GOODBYE_BYTES_MOST   16u
-#define FAREWELL_BYTES_MOST  200u
 #define WEBSOCKET_CLOSE	     8
 
 bool reset_parting__is_alert(const struct tl_packet *packet, const struct tl_layers *layers)
@@ -106,8 +105,8 @@ bool reset_parting__is_farewell(const struct tl_packet *packet, const struct tl_
 	tl_cursor__limit(&c, bytes);
 	if (app == TL_APP_HTTP)
 		return ends_in_close_frame(c);
-	for (unsigned i = 0; bytes <= FAREWELL_BYTES_MOST && i < sizeof(word) / sizeof(word[0]);
-	     i++)
+	for (unsigned i = 0;
+	     bytes <= RESET_FAREWELL_BYTES_MOST && i < sizeof(word) / sizeof(word[0]); i++)
 		if (bytes >= strlen(word[i]) && !memcmp(c.at, word[i], strlen(word[i])))
 			return true;
 	return reset_parting__is_goodbye(packet, layers);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the worker half of the reset analyzer (reset.c) keeps of flows, cuts and services; for it
- * alone.
+ * What the worker half of the reset analyzer (reset.c, core/reset_cut.c) keeps of flows, cuts and
+ * services; for it alone.
  */
 #ifndef TAPLINE_ANALYZERS_RESET_STATE_H
 #define TAPLINE_ANALYZERS_RESET_STATE_H
@@ -10,17 +10,19 @@
 
 #define CUTS_MAX 4096u
 #define SERVICES 2048u /* a power of two */
+/* Up to here it is a Finished with its change_cipher_spec, an alert in disguise, HTTP/2's SETTINGS,
+ * WINDOW_UPDATE, GOAWAY: nothing that waits for an answer. */
+#define TLS_SMALL_BYTES 96u
 /* Round trips of which the least is one. */
 #define RTT_SAMPLES_MIN 4u
 
 /* What is known of one side of a flow. */
 struct side {
-	uint64_t data_ns, data_frame;
+	uint64_t data_ns;
 	uint32_t data_seq, data_bytes, data_ack; /* of the latest */
 	uint32_t min_rtt_us;			 /* from the tap to it and back */
 	uint32_t flight;			 /* bytes sent and not ACKed */
 	struct reset_identity identity;
-	uint8_t rtt_samples; /* up to RTT_SAMPLES_MIN */
 };
 
 enum flow_flag {
@@ -42,19 +44,25 @@ enum fin {
 	FIN_UNNOTICED,	    /* …and the client asked something after it all the same */
 };
 
+/* Each packet asks for it: as few cache lines as will do. */
 struct flow_state {
+	uint64_t gap_ns;     /* without data, before the last data, or before a FIN: `fin` */
+	uint64_t data_frame; /* the latest data: the speaker's; 0: it was not seen */
+	uint16_t cut;	     /* index + 1 */
+	uint16_t service;    /* where it is, and of which side: service_of() */
+	uint8_t flags;	     /* enum flow_flag */
+	uint8_t speaker;     /* who sent data last: side + 1; 0: nobody */
+	uint8_t farewell;    /* enum farewell */
+	uint8_t fin : 2;     /* enum fin */
+	uint8_t synacks : 2; /* up to 2 */
 	struct side side[2];
-	uint64_t gap_ns; /* without data, before the last data, or before a FIN: `fin` */
-	uint32_t cut;	 /* index + 1 */
-	uint8_t flags;
-	uint8_t synacks;
-	uint8_t speaker : 2;  /* who sent data last: side + 1; 0: nobody */
-	uint8_t fin : 2;      /* enum fin */
-	uint8_t farewell : 2; /* enum farewell */
 };
 
+_Static_assert(CUTS_MAX < UINT16_MAX, "an index and one more fit");
+_Static_assert(2 * SERVICES < UINT16_MAX, "a place, a side and one more fit");
+
 struct cut {
-	uint32_t next_free; /* index + 1 */
+	uint16_t next_free; /* index + 1 */
 	uint8_t side;
 	bool to_syn, had_fin, established;
 	bool tried_again; /* the client repeated its SYN after the RST */
@@ -63,9 +71,11 @@ struct cut {
 	struct reset_report report;
 };
 
+/* What an answer touches. */
 struct service {
-	struct reset_service s;
+	struct tl_endpoint server;
 	bool is_dirty;
+	uint64_t answer_ns;
 };
 
 struct worker {
@@ -75,12 +85,13 @@ struct worker {
 	uint32_t reports;
 	uint64_t quiet_second;
 	uint32_t quiet; /* ends told in it */
-	uint32_t cuts_used, cut_free;
+	uint16_t cuts_used, cut_free;
 	uint32_t dirty;
 	uint64_t withheld;
 	struct reset_services pack;
 	struct cut cut[CUTS_MAX];
 	struct service service[SERVICES];
+	struct reset_service news[SERVICES]; /* of each: what else there is to tell */
 };
 
 /* One packet on its way through. */
@@ -95,5 +106,15 @@ struct step {
 	uint8_t side;
 	bool from_client;
 };
+
+/* --- RSTs (core/reset_cut.c) ----------------------------------------------------------------- */
+
+void reset_cut__rst(const struct step *s);
+/* A packet after the RST: does whoever is said to have sent it go on, or its peer? */
+void reset_cut__after(const struct step *s);
+/* The flow is over, or the RST did nothing: tells, if it cut something. */
+void reset_cut__conclude(struct worker *w, struct flow_state *fs, const struct tl_flow *flow);
+void reset_cut__prove_rst(const struct step *s, struct reset_report *r);
+void reset_cut__prove_data(const struct step *s, struct reset_report *r);
 
 #endif
