@@ -447,7 +447,6 @@ const struct tl_analyzer tl_analyzer_corrupt = {
 	.name = "corrupt",
 	.wants = TL_WANTS_NO_COPY,
 	.flow_bytes = sizeof(struct flow_state),
-	.flow_hot_bytes = offsetof(struct flow_state, frame),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,
 	.batch = batch,

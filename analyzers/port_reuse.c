@@ -598,7 +598,6 @@ const struct tl_analyzer tl_analyzer_port_reuse = {
 	.name = "port_reuse",
 	.wants = TL_WANTS_TCP | TL_WANTS(ODD),
 	.flow_bytes = sizeof(struct flow_state),
-	.flow_hot_bytes = offsetof(struct flow_state, syn_ns),
 	.worker_bytes = sizeof(struct worker),
 	.worker_init = worker_init,
 	.batch = batch,

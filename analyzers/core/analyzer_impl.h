@@ -138,8 +138,6 @@ struct tl_analyzer {
 
 	uint32_t wants; /* TL_WANTS of the classes that batch() is to look at */
 	size_t flow_bytes;
-	/* Of these, the first ones that packets in the middle of a connection touch; 0: all. */
-	size_t flow_hot_bytes;
 	size_t worker_bytes;
 	int (*worker_init)(void *state, const struct tl_analyzer_worker *worker);
 	/*
