@@ -38,9 +38,9 @@
 
 #define WAIT_NS	      3000000000ull
 #define FIRST_WAIT_NS 1000000000ull /* for the answer to a SYN (RFC 6298, section 2) */
-/* A router looks for a neighbour for three seconds (RFC 1122, 2.3.2.1; RFC 4861, 7.2.2), or four,
- * then says by ICMP that it is not there. */
-#define ROUTER_WAIT_NS 4500000000ull
+/* A router looks for a neighbour for three seconds (RFC 1122, 2.3.2.1; RFC 4861, 7.2.2), then says
+ * by ICMP that it is not there. */
+#define ROUTER_WAIT_NS 3500000000ull
 
 /* One client failing at more ports of one server, or at more servers, is one finding. */
 #define PAIR_TARGETS   8u

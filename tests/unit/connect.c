@@ -363,13 +363,13 @@ Test(connect, live_tells_while_the_client_still_waits)
 	bed__idle_until(b, 2000);
 	cr_expect_eq(b->open_count, 0, "a second and one repetition are too early");
 	bed__from_client(b, &seed, 3000, BED_SYN(1001));
-	bed__idle_until(b, 4400);
+	bed__idle_until(b, 3400);
 	cr_expect_eq(b->open_count, 0, "a router may still say that it finds no neighbour");
-	bed__idle_until(b, 4700);
+	bed__idle_until(b, 3700);
 	cr_assert_eq(b->open_count, 1);
 	cr_expect_str_eq(b->open.kind, "connect.no_answer");
 	bed__from_client(b, &seed, 7000, BED_SYN(1001));
-	bed__idle_until(b, 10000);
+	bed__idle_until(b, 9000);
 	cr_expect_eq(b->open_count, 2);
 	cr_expect_eq(bed__detail(&b->open, "syn_count"), 4);
 	bed__end(b);
