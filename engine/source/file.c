@@ -34,7 +34,7 @@
 /* Packets looked at in one poll, so that a filter that keeps none does not hold up the worker. */
 #define POLL_BUDGET    65536
 #define PATH_SHOWN     60
-#define FILE_LANES_MAX 32u /* half of FILE_CHUNKS_MAX: each holds one chunk while it is read */
+#define FILE_LANES_MAX 32u /* far below FILE_CHUNKS_MAX: each holds one chunk while it is read */
 
 /* A file to be read. */
 struct file_turn {

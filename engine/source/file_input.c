@@ -177,7 +177,7 @@ void file_input__deliver(struct file_input *f, const struct tl_packet *packet)
 
 	/* without memory for the note the copy stays */
 	if (f->comment && packet->comment == f->comment) {
-		(void)file_memory__lend(memory, f->comment, 0, 1);
+		(void)file_memory__lend(memory, f->comment, 1);
 		f->comment = NULL;
 	}
 	memory->handed++;

@@ -4,21 +4,16 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 struct file_lent {
 	struct file_lent *next;
 	void *base;
-	size_t mapped_bytes; /* 0: from malloc */
 	uint64_t until;
 };
 
 static void give_back(struct file_lent *lent)
 {
-	if (lent->mapped_bytes)
-		munmap(lent->base, lent->mapped_bytes);
-	else
-		free(lent->base);
+	free(lent->base);
 	free(lent);
 }
 
@@ -81,7 +76,7 @@ bool file_memory__full(const struct file_memory *memory)
 	return memory->lent_count >= FILE_LENT_MAX;
 }
 
-int file_memory__lend(struct file_memory *memory, void *base, size_t mapped_bytes, uint64_t more)
+int file_memory__lend(struct file_memory *memory, void *base, uint64_t more)
 {
 	struct file_lent *lent = malloc(sizeof(*lent));
 
@@ -89,7 +84,6 @@ int file_memory__lend(struct file_memory *memory, void *base, size_t mapped_byte
 		return -ENOMEM;
 	*lent = (struct file_lent){
 		.base = base,
-		.mapped_bytes = mapped_bytes,
 		.until = memory->handed + more,
 	};
 	if (memory->newest)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory of the file source whose bytes are borrowed by packets: chunks that a stream is read into,
- * mappings of whole files, comments. Each is given back once as many packets were released as had
- * been handed out when the source was done with it.
+ * Memory of the file source whose bytes are borrowed by packets: chunks that files are read into,
+ * and comments. Each is given back once as many packets were released as had been handed out when
+ * the source was done with it.
  *
  *	packet number   1 … 900 │ 901 … 1700 │ 1701 …
  *	chunk           [ #0 until 900 ]  [ #1 until 1700 ]  [ #2: being filled ]
@@ -18,8 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FILE_CHUNK_BYTES (1u << 20)
-#define FILE_CHUNKS_MAX	 64
+#define FILE_CHUNK_BYTES (1u << 18) /* so that the two in use stay in an L2 cache */
+#define FILE_CHUNKS_MAX	 256
 #define FILE_LENT_MAX	 4096
 
 struct file_chunk {
@@ -53,10 +53,10 @@ void file_memory__retire(struct file_memory *memory, struct file_chunk *chunk);
 bool file_memory__full(const struct file_memory *memory);
 
 /*
- * Unmaps (`mapped_bytes` not 0) or frees `base` once the packets handed out so far, and `more`
- * after them, were released. On -ENOMEM `base` still is the caller's.
+ * Frees `base` once the packets handed out so far, and `more` after them, were released. On -ENOMEM
+ * `base` still is the caller's.
  */
-int file_memory__lend(struct file_memory *memory, void *base, size_t mapped_bytes, uint64_t more);
+int file_memory__lend(struct file_memory *memory, void *base, uint64_t more);
 
 void file_memory__destroy(struct file_memory *memory);
 

@@ -103,7 +103,6 @@ static uint32_t pcap_run(struct file_input *f, struct tl_packet *packets, uint32
 		    plain.ts_ns > until_ns)
 			break;
 		file_run__set(f, n, &plain, &packets[n]);
-		file_reader__ask_ahead(at, bytes);
 		at += bytes;
 	}
 	file_run__end(f, at, n, packets);

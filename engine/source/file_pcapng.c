@@ -530,7 +530,6 @@ static uint32_t pcapng_run(struct file_input *f, struct tl_packet *packets, uint
 		if (!bytes || plain.ts_ns > until_ns)
 			break;
 		file_run__set(f, n, &plain, &packets[n]);
-		file_reader__ask_ahead(at, bytes);
 		at += bytes;
 	}
 	file_run__end(f, at, n, packets);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The bytes of one file, mapped or streamed; see file_reader.h. */
+/* The bytes of one file; see file_reader.h. */
 #include "file_reader.h"
 
 #include <errno.h>
@@ -8,15 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define INPUT_BYTES (256u * 1024)
-/* How far the kernel is asked to bring in pages of a mapping: in one call, and before a fault. */
-#define MAP_STEP_BYTES (1u << 20)
-#define MAP_KEEP_BYTES (2u << 20)
-#define MAGIC_BYTES    4
+#define MAGIC_BYTES 4
 
 static void trouble(struct file_reader *r, const char *what, const char *why)
 {
@@ -24,31 +20,16 @@ static void trouble(struct file_reader *r, const char *what, const char *why)
 	r->input_ended = true;
 }
 
-/* --- regular files --------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
-/* Standard input may be a file that was already read in part. */
-static int map_file(struct file_reader *r, uint64_t size, uint64_t start)
-{
-	void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, r->fd, 0);
-
-	if (map == MAP_FAILED)
-		return -errno;
-	madvise(map, size, MADV_SEQUENTIAL);
-	r->map = map;
-	r->map_bytes = size;
-	r->at = r->end = r->map + start;
-	close(r->fd);
-	r->fd = -1;
-	return 0;
-}
-
-/* A size of 0 is no proof that there is nothing to read (/proc). */
+/*
+ * Of a regular file is read what it holds now, be it written to or not. Standard input may be one
+ * that was read in part. A size of 0 is no proof that there is nothing to read (/proc).
+ */
 static int prepare(struct file_reader *r)
 {
-	uint8_t magic[MAGIC_BYTES] = { 0 };
 	struct stat st;
 	off_t start;
-	ssize_t n;
 
 	if (fstat(r->fd, &st))
 		return -errno;
@@ -56,12 +37,9 @@ static int prepare(struct file_reader *r)
 		return -EISDIR;
 	r->may_block = !S_ISREG(st.st_mode);
 	start = r->may_block ? -1 : lseek(r->fd, 0, SEEK_CUR);
-	if (start >= 0 && start < st.st_size) {
-		n = pread(r->fd, magic, sizeof(magic), start);
-		if (n >= 0 && file_unpack__detect(magic, (size_t)n) == FILE_PLAIN &&
-		    !map_file(r, (uint64_t)st.st_size, (uint64_t)start))
-			return 0;
-	}
+	r->has_size = start >= 0 && start < st.st_size;
+	r->size_left = r->has_size ? (uint64_t)(st.st_size - start) : UINT64_MAX;
+	(void)posix_fadvise(r->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	r->input = malloc(INPUT_BYTES);
 	return r->input ? 0 : -ENOMEM;
 }
@@ -89,55 +67,12 @@ void file_reader__close(struct file_reader *reader)
 		close(reader->fd);
 	if (reader->chunk)
 		file_memory__retire(reader->memory, reader->chunk);
-	/* without memory for the note the mapping stays: packets may still look at it */
-	if (reader->map)
-		(void)file_memory__lend(reader->memory, reader->map, reader->map_bytes, 0);
 	file_unpack__destroy(reader->unpack);
 	free(reader->input);
 	*reader = (struct file_reader){ .memory = reader->memory, .fd = -1 };
 }
 
-/*
- * What was read long ago goes, so that a file takes no more memory than a part of it. A packet that
- * is still borrowed from there (MAP_KEEP_BYTES hold a merge's fill) would have its page brought in
- * anew.
- */
-static void drop_old(struct file_reader *r, size_t seen, size_t page)
-{
-	size_t upto = seen > MAP_KEEP_BYTES ? (seen - MAP_KEEP_BYTES) / page * page : 0;
-
-	if (upto <= r->map_dropped)
-		return;
-	(void)madvise(r->map + r->map_dropped, upto - r->map_dropped, MADV_DONTNEED);
-	r->map_dropped = upto;
-}
-
-/*
- * Pages are brought in before they are looked at: a file that became shorter, or a bad disk, is
- * then an error here and not a signal later. Kernels before 5.14 cannot say: there we trust.
- */
-static int fill_map(struct file_reader *r, size_t bytes)
-{
-	size_t seen = (size_t)(r->end - r->map);
-	size_t left = r->map_bytes - seen;
-	size_t have = (size_t)(r->end - r->at);
-	size_t step = bytes - have > MAP_STEP_BYTES ? bytes - have : MAP_STEP_BYTES;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t from = seen / page * page;
-
-	drop_old(r, seen, page);
-	if (step > left)
-		step = left;
-	if (step && !r->input_ended &&
-	    madvise(r->map + from, seen + step - from, MADV_POPULATE_READ) && errno != EINVAL)
-		trouble(r, "the file cannot be read on (was it made shorter meanwhile?)",
-			strerror(errno));
-	if (!r->input_ended)
-		r->end += step;
-	return (size_t)(r->end - r->at) >= bytes ? 0 : -ENODATA;
-}
-
-/* --- streams --------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 /* Count; 0: the end; -EAGAIN. */
 static ssize_t read_now(struct file_reader *r, uint8_t *buffer, size_t bytes)
@@ -149,14 +84,19 @@ static ssize_t read_now(struct file_reader *r, uint8_t *buffer, size_t bytes)
 		return 0;
 	if (r->may_block && poll(&ready, 1, 0) < 1)
 		return -EAGAIN;
-	n = read(r->fd, buffer, bytes);
+	n = read(r->fd, buffer, bytes < r->size_left ? bytes : r->size_left);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return -EAGAIN;
 	if (n < 0)
 		trouble(r, "it cannot be read", strerror(errno));
-	if (n <= 0)
+	else if (!n && r->has_size && r->size_left)
+		trouble(r, "the file became shorter while it was read", "");
+	if (n <= 0) {
 		r->input_ended = true;
-	return n < 0 ? 0 : n;
+		return 0;
+	}
+	r->size_left -= r->has_size ? (uint64_t)n : 0;
+	return n;
 }
 
 /* Into `input`, behind what is there; 0, or -EAGAIN. At the end `input_ended` is set. */
@@ -256,7 +196,7 @@ static int chunk_for(struct file_reader *r, size_t bytes)
 	return 0;
 }
 
-static int fill_stream(struct file_reader *r, size_t bytes)
+static int fill(struct file_reader *r, size_t bytes)
 {
 	int err = r->detected ? 0 : detect(r);
 
@@ -275,7 +215,7 @@ static int fill_stream(struct file_reader *r, size_t bytes)
 	return err;
 }
 
-/* --- both ------------------------------------------------------------------------------------ */
+/* --- the window ------------------------------------------------------------------------------ */
 
 void file_reader__skip(struct file_reader *reader, uint64_t bytes)
 {
@@ -284,11 +224,6 @@ void file_reader__skip(struct file_reader *reader, uint64_t bytes)
 
 	file_reader__consume(reader, now);
 	reader->skip_left += bytes - now;
-}
-
-static int fill(struct file_reader *r, size_t bytes)
-{
-	return r->map ? fill_map(r, bytes) : fill_stream(r, bytes);
 }
 
 int file_reader__fill(struct file_reader *reader, size_t bytes)

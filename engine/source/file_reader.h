@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The bytes of one file, in order, whatever it is: a regular file is mapped (its packets are
- * borrowed from the mapping), a pipe or a compressed file is read into chunks.
+ * The bytes of one file, in order, whatever it is: a regular file, a pipe, or compressed data, is
+ * read into chunks, and its packets are borrowed from these.
  *
- *	mapping or chunk   │ … handed out … │ at ── window ──► end │ … not read yet …
+ *	chunk   │ … handed out … │ at ── window ──► end │ … not read yet …
  *
- * file_reader__need(n) makes n bytes lie between `at` and `end`; in a chunk that may move them, so
- * pointers into the window hold only until the next need; those into what was consumed hold until
- * the packets are released. One thread.
+ * A mapping of the file would save the copy and cost more: its pages have to be brought in and
+ * given back, which interrupts the other readers, and each line comes from memory when it is
+ * needed; a chunk that was just read lies in the L2 cache. A file that another process shortens
+ * ends early, without a signal.
  *
- * A mapped file that another process shortens while it is read cannot be read to its old end: the
- * window grows only over pages that are there, and the words of `trouble` say so.
+ * file_reader__need(n) makes n bytes lie between `at` and `end`; that may move them, so pointers
+ * into the window hold only until the next need; those into what was consumed hold until the
+ * packets are released. One thread.
  */
 #ifndef TAPLINE_SOURCE_FILE_READER_H
 #define TAPLINE_SOURCE_FILE_READER_H
@@ -22,27 +24,22 @@
 #include "file_memory.h"
 #include "file_unpack.h"
 
-/* Some ten packets: what memory gives while they are looked at. */
-#define FILE_READ_AHEAD 8192u
-
 struct file_reader {
 	const uint8_t *at;
 	const uint8_t *end;
 	uint64_t offset;    /* of `at`, in the uncompressed data */
 	uint64_t skip_left; /* bytes to pass over before the next ones */
 	struct file_memory *memory;
-	int fd;		  /* -1: mapped, or ended */
+	uint64_t size_left; /* of a regular file, when it was opened */
+	int fd;		    /* -1: not open */
+	bool has_size;
 	bool may_block;	  /* a pipe: ask before reading */
 	bool input_ended; /* nothing more will come from fd */
 	bool detected;
 	bool damaged; /* the compressed data: nothing more can be unpacked */
 	enum file_packing packing;
 
-	uint8_t *map;
-	size_t map_bytes;
-	size_t map_dropped; /* of it, from the start: given back to the kernel */
-
-	struct file_chunk *chunk; /* the window's, when nothing is mapped */
+	struct file_chunk *chunk; /* the window's */
 	struct file_unpack *unpack;
 	uint8_t *input; /* compressed bytes, and the first ones of a pipe */
 	size_t input_at, input_bytes;
@@ -69,25 +66,9 @@ static inline int file_reader__need(struct file_reader *reader, size_t bytes)
 	return file_reader__fill(reader, bytes);
 }
 
-/*
- * Asks memory for what lies FILE_READ_AHEAD beyond the next `bytes` bytes.
- *
- * Where the next header lies is known only when this one was read, so each would be a miss of its
- * own, and strides that vary are nothing for the processor's prefetcher: lines are asked for at a
- * fixed distance instead, each once. Beyond the end a prefetch does nothing.
- */
-static inline void file_reader__ask_ahead(const uint8_t *at, size_t bytes)
-{
-	uintptr_t from = (uintptr_t)at + FILE_READ_AHEAD;
-
-	for (uintptr_t line = (from + 63) & ~(uintptr_t)63; line < from + bytes; line += 64)
-		__builtin_prefetch((const void *)line);
-}
-
 /* `bytes` is at most what was needed before. */
 static inline void file_reader__consume(struct file_reader *reader, size_t bytes)
 {
-	file_reader__ask_ahead(reader->at, bytes);
 	reader->at += bytes;
 	reader->offset += bytes;
 }

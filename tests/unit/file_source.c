@@ -429,8 +429,8 @@ Test(file_source, memory_of_a_stream_is_bounded_and_borrowed)
 	unlink(path);
 }
 
-/* A mapped file's packets outlive the file in the list, until they are released. */
-Test(file_source, mapping_is_borrowed_until_released)
+/* A file's packets outlive the file in the list, until they are released. */
+Test(file_source, packets_are_borrowed_until_released)
 {
 	struct fb f = three(US, false);
 	char *path = fb__save(f.data, f.bytes);
