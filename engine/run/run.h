@@ -32,6 +32,7 @@
 #include "tapline/spsc.h"
 #include "tapline/ticks.h"
 
+#define PIECE_PACKETS	 64u	/* are decoded and analyzed together: what they need stays in L1 */
 #define HANDOFF_PACKETS	 16384u /* descriptors between a worker and the merger */
 #define OBSERVATION_RING 4096u	/* observations between a worker and the control thread */
 #define WAITING_RING	 1024u	/* likewise, of a worker that can wait for room: of a file */
@@ -75,8 +76,8 @@ struct worker {
 	/* scratch of one batch */
 	struct tl_packet *packets; /* here, or in the merge */
 	struct tl_packet room[TL_BATCH_MAX] TL_CACHE_ALIGNED;
-	struct tl_layers layers[TL_BATCH_MAX];
-	struct tl_flow_lookup lookups[TL_BATCH_MAX];
+	struct tl_layers layers[PIECE_PACKETS];
+	struct tl_flow_lookup lookups[PIECE_PACKETS];
 	uint8_t inputs[TL_BATCH_MAX];
 	uint64_t release_upto[TL_BATCH_MAX];
 	bool down[TL_INTERFACES_MAX];

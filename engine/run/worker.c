@@ -20,6 +20,7 @@
 
 #include "run.h"
 #include "tapline/decode.h"
+#include "tapline/fetch.h"
 #include "tapline/topology.h"
 
 #define FILE_SILENCE_MAX_NS 3600000000000ull
@@ -226,14 +227,14 @@ static void advance(struct worker *w, uint64_t now_ns, bool is_packet)
 		tick_to(w, tick_ns);
 }
 
-/* Packets from `from` that lie before the next tick; the grid starts at the first packet. */
-static uint32_t count_before_tick(struct worker *w, uint32_t from, uint32_t n)
+/* How many of these lie before the next tick; the grid starts at the first packet. */
+static uint32_t count_before_tick(struct worker *w, const struct tl_packet *packets, uint32_t n)
 {
 	uint32_t count = 0;
 
 	if (!w->ticks.now_ns)
-		tl_ticks__begin(&w->ticks, tl_ticks__before(w->packets[from].ts_ns));
-	while (from + count < n && tl_ticks__covers(&w->ticks, w->packets[from + count].ts_ns))
+		tl_ticks__begin(&w->ticks, tl_ticks__before(packets[0].ts_ns));
+	while (count < n && tl_ticks__covers(&w->ticks, packets[count].ts_ns))
 		count++;
 	if (count)
 		tl_ticks__hear(&w->ticks);
@@ -242,13 +243,34 @@ static uint32_t count_before_tick(struct worker *w, uint32_t from, uint32_t n)
 
 /* --- stages -------------------------------------------------------------------------------- */
 
-static void look_up_and_analyze(struct worker *w, uint32_t from, uint32_t n)
+/*
+ * Begins with an empty state what begins, and asks for the state of the others: a line of it for
+ * each of a few thousand flows is in no L1, and is there by the time that the analyzers come to it.
+ */
+static void fetch_states(const struct worker *w, uint32_t from, uint32_t n)
+{
+	for (uint32_t i = from; i < from + n; i++) {
+		const struct tl_flow_lookup *l = &w->lookups[i];
+		unsigned char *state;
+
+		if (!l->ret_flow)
+			continue;
+		state = w->slab + l->ret_flow->index * w->slab_stride;
+		if (l->ret_is_new)
+			memset(state, 0, w->slab_stride);
+		else
+			tl_fetch_near(state, w->slab_stride);
+	}
+}
+
+static void look_up_and_analyze(struct worker *w, const struct tl_packet *packets, uint32_t from,
+				uint32_t n)
 {
 	while (n) {
 		uint32_t done = tl_flow_table__lookup(w->flows, &w->lookups[from], n);
 		struct tl_batch batch = {
 			.n = done,
-			.packet = &w->packets[from],
+			.packet = &packets[from],
 			.layers = &w->layers[from],
 			.lookup = &w->lookups[from],
 			.slab = w->slab,
@@ -258,13 +280,7 @@ static void look_up_and_analyze(struct worker *w, uint32_t from, uint32_t n)
 		if (w->census)
 			tl_census__packets(w->census, &w->lookups[from], done);
 		if (w->analysis) {
-			for (uint32_t i = from; i < from + done; i++) {
-				const struct tl_flow_lookup *l = &w->lookups[i];
-
-				if (l->ret_is_new && l->ret_flow)
-					memset(w->slab + l->ret_flow->index * w->slab_stride, 0,
-					       w->slab_stride);
-			}
+			fetch_states(w, from, done);
 			w->engine->opts.analysis->worker_batch(w->analysis, &batch);
 		}
 		from += done;
@@ -289,25 +305,43 @@ static bool must_shed(struct worker *w)
 	return w->shedding;
 }
 
-/* How many are left: all, or of a file that several workers read, this one's. */
-static uint32_t decode(struct worker *w, uint32_t n)
+/*
+ * Decodes a piece of the packets from *at on, and moves *at behind it. How many it has: of a file
+ * that several workers read, those of this one, which are moved together at `packets`.
+ */
+static uint32_t decode(struct worker *w, struct tl_packet *packets, uint32_t *at, uint32_t n)
 {
 	bool shares = w->engine->shares_files;
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		if (shares && share__is_anothers(&w->share, &w->packets[i]))
+	for (; *at < n && kept < PIECE_PACKETS; ++*at) {
+		const struct tl_packet *packet = &w->packets[*at];
+
+		if (shares && share__is_anothers(&w->share, packet))
 			continue;
-		if (kept != i)
-			w->packets[kept] = w->packets[i];
-		tl_decode(&w->packets[kept], &w->layers[kept]);
-		if (shares && !share__has(&w->share, &w->packets[kept], &w->layers[kept]))
+		if (packet != &packets[kept])
+			packets[kept] = *packet;
+		tl_decode(&packets[kept], &w->layers[kept]);
+		if (shares && !share__has(&w->share, &packets[kept], &w->layers[kept]))
 			continue;
-		w->lookups[kept] = (struct tl_flow_lookup){ .packet = &w->packets[kept],
+		w->lookups[kept] = (struct tl_flow_lookup){ .packet = &packets[kept],
 							    .layers = &w->layers[kept] };
 		kept++;
 	}
 	return kept;
+}
+
+static void analyze_piece(struct worker *w, const struct tl_packet *packets, uint32_t n)
+{
+	for (uint32_t from = 0; from < n;) {
+		uint32_t count = count_before_tick(w, &packets[from], n - from);
+
+		if (count)
+			look_up_and_analyze(w, packets, from, count);
+		from += count;
+		if (from < n)
+			advance(w, packets[from].ts_ns, true);
+	}
 }
 
 static void analyze(struct worker *w, uint32_t n)
@@ -318,15 +352,11 @@ static void analyze(struct worker *w, uint32_t n)
 		tl_counter_add(&w->analysis_shed, n);
 		return;
 	}
-	n = decode(w, n);
-	for (uint32_t from = 0; from < n;) {
-		uint32_t count = count_before_tick(w, from, n);
+	for (uint32_t at = 0; at < n;) {
+		struct tl_packet *packets = &w->packets[at];
+		uint32_t kept = decode(w, packets, &at, n);
 
-		if (count)
-			look_up_and_analyze(w, from, count);
-		from += count;
-		if (from < n)
-			advance(w, w->packets[from].ts_ns, true);
+		analyze_piece(w, packets, kept);
 	}
 }
 
