@@ -21,6 +21,7 @@
 #include "core/periodic.h"
 #include "core/ways.h"
 #include "tapline/cursor.h"
+#include "tapline/fetch.h"
 
 #define RTP_BYTES 12u
 
@@ -277,6 +278,7 @@ static struct pair *find_pair(struct worker *w, const struct seeker *s, uint64_t
 	struct pair *pair = &w->pair[(hash & (SETS - 1)) * TL_WAYS];
 	uint32_t *lobby = lobby_of(w, hash);
 	uint32_t way, found;
+	bool is_free; /* its memory is not read: a page that nobody wrote would come in twice */
 
 	for (found = tl_ways__find(set, hash); found; found &= found - 1) {
 		way = (uint32_t)__builtin_ctz(found);
@@ -284,11 +286,12 @@ static struct pair *find_pair(struct worker *w, const struct seeker *s, uint64_t
 			return &pair[way];
 	}
 	way = tl_ways__lightest(set);
-	if (pair[way].generation && *lobby != mark_of(hash)) {
+	is_free = !set->weight[way];
+	if (!is_free && *lobby != mark_of(hash)) {
 		*lobby = mark_of(hash);
 		return NULL;
 	}
-	if (pair[way].generation)
+	if (!is_free)
 		push_out(w, &pair[way], set->mark[way]);
 	set->mark[way] = hash;
 	settle_in(w, &pair[way], s, flow);
@@ -442,8 +445,8 @@ static void look_at_knock(struct worker *w, const struct tl_flow *flow, uint32_t
 	look->hash[i] = hash;
 	if (who.proto != TL_PROTO_TCP)
 		fs->requests = 1;
-	__builtin_prefetch(&w->set[hash & (SETS - 1)], 1);
-	__builtin_prefetch(lobby_of(w, hash), 1);
+	tl_fetch(&w->set[hash & (SETS - 1)]);
+	tl_fetch(lobby_of(w, hash));
 }
 
 static void look_at(struct worker *w, const struct tl_analyzer_batch *b, size_t flow_offset,
@@ -457,7 +460,7 @@ static void look_at(struct worker *w, const struct tl_analyzer_batch *b, size_t 
 		look->flow[i] = fs;
 		if (!fs)
 			continue;
-		__builtin_prefetch(&w->pair[fs->slot], 1);
+		tl_fetch(&w->pair[fs->slot]);
 		if (b->batch->packet[i].ts_ns >= w->second_ns && is_knock(fs, b, i))
 			look_at_knock(w, b->batch->lookup[i].ret_flow, i, look);
 	}
@@ -474,9 +477,9 @@ static void fetch_pairs(const struct worker *w, const struct look *look)
 			found ? (uint32_t)__builtin_ctz(found) : tl_ways__lightest(set);
 		const struct pair *p = &w->pair[(hash & (SETS - 1)) * TL_WAYS + way];
 
-		__builtin_prefetch(p, 1);
-		__builtin_prefetch(&p->first_frame, 1);
-		__builtin_prefetch(&w->path[p - w->pair], 1);
+		tl_fetch(p);
+		tl_fetch(&p->first_frame);
+		tl_fetch(&w->path[p - w->pair]);
 	}
 }
 
