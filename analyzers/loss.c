@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "core/loss.h"
+#include "tapline/fetch.h"
 
 #define ILL_MAX	     4096u
 #define SETS	     1024u /* of paths; a power of two */
@@ -260,8 +261,8 @@ static void hand_over_all(struct worker *w, uint64_t now_ns)
 		const struct counting *ahead = &w->counting[i + 8];
 
 		if (i + 8 < w->counting_count && ahead->flow) {
-			__builtin_prefetch(ahead->flow);
-			__builtin_prefetch(ahead->fs, 1);
+			tl_fetch(ahead->flow);
+			tl_fetch(ahead->fs);
 		}
 		if (w->counting[i].flow)
 			hand_over(w, w->counting[i].fs, w->counting[i].flow, now_ns);

@@ -15,6 +15,7 @@
 
 #include "core/checksum.h"
 #include "core/tracker_tcp.h"
+#include "tapline/fetch.h"
 
 #define RANGES_LEAST 1024u
 #define RANGES_MOST  65536u
@@ -329,7 +330,7 @@ static inline void classify_one(struct tl_tracker *tracker, const struct tl_pack
 static void prefetch_state(const struct tl_tracked *f)
 {
 	for (size_t at = 0; at < sizeof(*f); at += 64)
-		__builtin_prefetch((const char *)f + at, 1);
+		tl_fetch((const char *)f + at);
 }
 
 /* Fetches what the packet will ask for. */

@@ -32,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tapline/fetch.h"
 #include "tapline/packet.h"
 
 #define TL_COPIES_BUCKETS	    16384u /* of 4 prints: the latest 65536 packets, 1 MiB */
@@ -121,7 +122,7 @@ static inline void tl_copies__note_id(struct tl_copies *copies, uint16_t ip_id)
 static inline void tl_copies__prefetch(const struct tl_copies *copies,
 				       const struct tl_print_key *key)
 {
-	__builtin_prefetch(&copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)], 1);
+	tl_fetch(&copies->bucket[key->hash & (TL_COPIES_BUCKETS - 1)]);
 }
 
 /* The print of one of the latest packets that is this one's equal; NULL: none is, as usual. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "table.h"
+#include "tapline/fetch.h"
 
 /* Lists of a time each that flows are put into before they are sorted at the end. */
 #define TIME_BINS  4096u
@@ -82,7 +83,7 @@ static void prefetch_entry(const struct tl_flow_table *table, uint32_t index)
 		return;
 	entry = (const char *)&table->entries[index];
 	for (size_t at = 0; at < sizeof(struct tl_flow); at += TL_CACHE_LINE)
-		__builtin_prefetch(entry + at, 1);
+		tl_fetch(entry + at);
 }
 
 /* Twice as many buckets, where an index that grows has five flows for each of those it has. */
@@ -173,7 +174,7 @@ static void prefetch_next(const struct tl_flow_table *table, uint32_t index)
 		return;
 	next = &table->entries[index];
 	hash = tl_flow_hasher__key(&table->hasher, &next->key);
-	__builtin_prefetch(&table->buckets.bucket[tl_buckets__home(&table->buckets, hash)], 1);
+	tl_fetch(&table->buckets.bucket[tl_buckets__home(&table->buckets, hash)]);
 	prefetch_entry(table, next->lru_next);
 }
 

@@ -44,6 +44,7 @@
 #include <string.h>
 
 #include "table.h"
+#include "tapline/fetch.h"
 #include "tapline/topology.h"
 #include "tcp.h"
 
@@ -142,7 +143,7 @@ static void prepare(struct tl_flow_table *table, struct tl_flow_lookup *lookups,
 	tl_flow_keys__of(lookups, n, ret->keys, ret->has_key);
 	tl_flow_hasher__keys(&table->hasher, ret->keys, n, ret->hashes);
 	for (uint32_t i = 0; i < n; i++)
-		__builtin_prefetch(&buckets->bucket[tl_buckets__home(buckets, ret->hashes[i])], 1);
+		tl_fetch(&buckets->bucket[tl_buckets__home(buckets, ret->hashes[i])]);
 	for (uint32_t i = 0; i < n; i++) {
 		const char *entry;
 
@@ -150,8 +151,8 @@ static void prepare(struct tl_flow_table *table, struct tl_flow_lookup *lookups,
 		if (ret->candidates[i] == TL_FLOW_NONE)
 			continue;
 		entry = (const char *)&table->entries[ret->candidates[i]];
-		__builtin_prefetch(entry, 1);
-		__builtin_prefetch(entry + TL_CACHE_LINE, 1);
+		tl_fetch(entry);
+		tl_fetch(entry + TL_CACHE_LINE);
 	}
 }
 
