@@ -6,9 +6,12 @@
  *	                              └─► server's side (server) ──► finding
  *
  * A link that loses is one finding, whoever talks over it; the ways from one host to many others
- *are one link, too. A path takes part in a side from its first loss there on, with all its
- *segments, those before too; until then they wait in the path. All is sums, first and last, so the
- *order in which workers tell makes no difference. Tables are of fixed size. Control thread only.
+ * are one link, too. A path takes part in a side from its first loss there on, with all its
+ * segments, those before too; until then they wait in the path. All is sums, first and last, so the
+ * order in which workers tell makes no difference. Tables are of fixed size. Control thread only.
+ *
+ * Sides are looked for by marks of 64 bits in arrays of their own: a scan of the sides themselves
+ * would be one of a few hundred KiB for each loss, while a hostile capture makes many.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -42,6 +45,8 @@ struct loss_judge {
 	uint32_t dirty;
 	uint64_t seen_findings; /* their version at the last tick */
 	uint32_t group_top;	/* groups from here on were never used */
+	uint64_t mark[GROUPS];	/* of a used group's side and host; 0: free */
+	uint64_t fan[GROUPS];	/* of the only peer of a group that is not wide; 0: another */
 	struct loss_group group[GROUPS];
 	struct path path[SETS][WAYS];
 };
@@ -92,40 +97,65 @@ static void add_traffic(struct path *p, const struct loss_traffic *t)
 
 /* --- groups ---------------------------------------------------------------------------------- */
 
+static uint64_t mark_of(unsigned side, bool is_wide, const struct tl_endpoint *host)
+{
+	return tl_text__hash(side | (unsigned)is_wide << 1, host->ip, 16) | 1u;
+}
+
 static struct loss_group *group_find(struct loss_judge *j, unsigned side, bool is_wide,
 				     const struct tl_endpoint *host)
 {
+	const uint64_t mark = mark_of(side, is_wide, host);
+
 	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct loss_group *g = &j->group[i];
 
-		if (g->used && g->side == side && g->is_wide == is_wide &&
+		if (j->mark[i] == mark && g->side == side && g->is_wide == is_wide &&
 		    tl_endpoint__same_host(&g->host, host))
 			return g;
 	}
 	return NULL;
 }
 
-static struct loss_group *group_make(struct loss_judge *j, unsigned side,
+static struct loss_group *group_make(struct loss_judge *j, unsigned side, bool is_wide,
 				     const struct tl_endpoint *host)
 {
 	for (uint32_t i = 0; i < GROUPS; i++) {
 		struct loss_group *g = &j->group[i];
 
-		if (g->used)
+		if (j->mark[i])
 			continue;
 		*g = (struct loss_group){
 			.used = true,
+			.is_wide = is_wide,
 			.side = (uint8_t)side,
 			.host = *host,
 			.one_peer = true,
 			.generation = g->generation + 1,
 		};
 		g->host.port = 0;
+		j->mark[i] = mark_of(side, is_wide, host);
+		j->fan[i] = 0;
 		if (i == j->group_top)
 			j->group_top++;
 		return g;
 	}
 	return NULL;
+}
+
+static void group_free(struct loss_judge *j, struct loss_group *g)
+{
+	g->used = g->is_dirty = false;
+	j->mark[g - j->group] = j->fan[g - j->group] = 0;
+}
+
+/* Is `peer` one of a group's peers, and the only one so far? */
+static void note_peer(struct loss_judge *j, struct loss_group *g, const struct tl_endpoint *peer)
+{
+	if (!g->peers++)
+		g->peer = *peer;
+	g->one_peer &= tl_endpoint__same_host(&g->peer, peer);
+	j->fan[g - j->group] = g->one_peer && !g->is_wide ? mark_of(g->side, false, peer) : 0;
 }
 
 static struct loss_group *group_of(struct loss_judge *j, const struct part *part)
@@ -195,17 +225,9 @@ static uint64_t last_ns(const struct loss_group *g)
 	return last;
 }
 
-static bool is_of_fan(const struct loss_group *g, unsigned side, const struct tl_endpoint *peer)
-{
-	return g->used && !g->is_wide && g->side == side && g->one_peer &&
-	       tl_endpoint__same_host(&g->peer, peer);
-}
-
-/* What a group held goes to the wide one, and its paths go with it. */
+/* What a group held goes to the wide one. */
 static void fold(struct loss_judge *j, struct loss_group *g, struct loss_group *wide)
 {
-	uint16_t from = (uint16_t)(g - j->group + 1), to = (uint16_t)(wide - j->group + 1);
-
 	for (unsigned d = 0; d < 2; d++) {
 		if (!wide->count[d].early[0].ts_ns)
 			wide->count[d].client_port = g->count[d].client_port;
@@ -215,18 +237,34 @@ static void fold(struct loss_judge *j, struct loss_group *g, struct loss_group *
 		wide->traffic.reordered[d] += g->traffic.reordered[d];
 	}
 	wide->peers += g->peers;
-	for (uint32_t i = 0; i < SETS * WAYS; i++) {
-		struct part *part = &j->path[i / WAYS][i % WAYS].part[g->side];
-
-		if (part->group != from || part->generation != g->generation)
-			continue;
-		part->group = to;
-		part->generation = wide->generation;
-	}
 	j->dirty -= g->is_dirty;
-	g->used = g->is_dirty = false;
+	group_free(j, g);
 	if (g->told)
 		untell(j, g);
+}
+
+/* The paths of groups that were folded go with them: `folded` has their generations. */
+static void move_paths(struct loss_judge *j, const uint32_t folded[GROUPS],
+		       const struct loss_group *wide)
+{
+	for (uint32_t i = 0; i < SETS * WAYS; i++) {
+		struct part *part = &j->path[i / WAYS][i % WAYS].part[wide->side];
+
+		if (!part->group || !folded[part->group - 1] ||
+		    folded[part->group - 1] != part->generation)
+			continue;
+		part->group = (uint16_t)(wide - j->group + 1);
+		part->generation = wide->generation;
+	}
+}
+
+static bool is_of_fan(const struct loss_judge *j, uint32_t i, unsigned side,
+		      const struct tl_endpoint *peer)
+{
+	const struct loss_group *g = &j->group[i];
+
+	return j->fan[i] == mark_of(side, false, peer) && g->side == side &&
+	       tl_endpoint__same_host(&g->peer, peer);
 }
 
 /*
@@ -235,25 +273,27 @@ static void fold(struct loss_judge *j, struct loss_group *g, struct loss_group *
  */
 static struct loss_group *widen(struct loss_judge *j, unsigned side, const struct tl_endpoint *peer)
 {
+	uint32_t folded[GROUPS] = { 0 };
 	struct loss_group *wide = NULL;
 	uint32_t hosts = 0;
 
 	for (uint32_t i = 0; i < j->group_top; i++)
-		hosts += is_of_fan(&j->group[i], side, peer);
+		hosts += is_of_fan(j, i, side, peer);
 	if (hosts >= HOSTS_APART)
-		wide = group_make(j, side, peer);
+		wide = group_make(j, side, true, peer);
 	if (!wide)
 		return NULL;
-	wide->is_wide = true;
 	for (uint32_t i = 0; i < j->group_top; i++) {
 		struct loss_group *g = &j->group[i];
 
-		if (!is_of_fan(g, side, peer))
+		if (!is_of_fan(j, i, side, peer))
 			continue;
 		if (!wide->peers || first_ns(g) < first_ns(wide))
 			wide->subject = g->subject;
+		folded[i] = g->generation;
 		fold(j, g, wide);
 	}
+	move_paths(j, folded, wide);
 	return wide;
 }
 
@@ -272,15 +312,12 @@ static struct loss_group *join(struct loss_judge *j, struct path *p, unsigned si
 	if (!g)
 		g = widen(j, side, peer);
 	if (!g)
-		g = group_make(j, side, host);
+		g = group_make(j, side, false, host);
 	if (!g)
 		return NULL;
-	if (!g->peers)
-		g->peer = *peer;
-	g->one_peer &= tl_endpoint__same_host(&g->peer, peer);
+	note_peer(j, g, peer);
 	part->group = (uint16_t)(g - j->group + 1);
 	part->generation = g->generation;
-	g->peers++;
 	return g;
 }
 
@@ -491,7 +528,7 @@ void loss_judge__tick(void *state, uint64_t now_ns, const struct tl_run_totals *
 		}
 		/* The store settles its finding at this tick. */
 		if (last_ns(g) + TL_FINDING_QUIET_NS <= now_ns)
-			g->used = false;
+			group_free(j, g);
 	}
 }
 
