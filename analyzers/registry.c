@@ -11,8 +11,8 @@
  * `rest` is a word with a bit for each analyzer: it has seen enough of this flow (core/pass.h).
  *
  * With a million flows, time goes by waiting for these lines. So the small states, which every
- * packet asks for, share the first ones. The tracker fetches its own lines ahead; fetching the
- * others', too, was measured with 5000 flows and with a million: no difference.
+ * packet asks for, share the first ones. The engine asks for all of an entry's lines after the
+ * look-up of its flow (into L2); the tracker for its own once more, shortly before (into L1).
  *
  * Worker half: for each piece the tracker classifies first, then every analyzer reads the verdicts
  * of those packets that it wants, in the order of registry.def. Ticks and flow ends go likewise.

@@ -149,7 +149,7 @@ static void group_free(struct loss_judge *j, struct loss_group *g)
 	j->mark[g - j->group] = j->fan[g - j->group] = 0;
 }
 
-/* Is `peer` one of a group's peers, and the only one so far? */
+/* One more path with a loss leads from the group's host to `peer`: is it still the only peer? */
 static void note_peer(struct loss_judge *j, struct loss_group *g, const struct tl_endpoint *peer)
 {
 	if (!g->peers++)

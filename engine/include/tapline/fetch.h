@@ -19,8 +19,7 @@ static inline void tl_fetch(const void *p)
 	__builtin_prefetch(p, 1, 3);
 }
 
-/* The lines of these bytes into the L2 cache: L1 has no room for them by the time they are needed.
- */
+/* The lines of these bytes into the L2 cache: L1 would have lost them before they are needed. */
 static inline void tl_fetch_near(const void *p, size_t bytes)
 {
 	__asm__ volatile("");
