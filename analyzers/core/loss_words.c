@@ -97,6 +97,15 @@ static bool is_reordering(const struct words *w)
 	return w->spurious > times * w->lost && !w->rto && !w->hung_ms && !w->stuck_ms;
 }
 
+/*
+ * A queue ran over a few times: how much of the traffic that was depends on how much of it was seen
+ * so far, and a capture that just began saw little.
+ */
+static bool is_seldom(const struct words *w, double rate)
+{
+	return is_bursty(w) && w->bursts < LEAST_WARNING && rate < RATE_ERROR;
+}
+
 /* What the network lost: not what was sent to a host that is gone. */
 static enum tl_severity severity_of_rate(const struct words *w)
 {
@@ -105,7 +114,7 @@ static enum tl_severity severity_of_rate(const struct words *w)
 	uint64_t lost = w->lost - w->stuck_lost;
 	double rate = (double)lost / (double)w->segments;
 
-	if (once || lost < LEAST_WARNING || rate < RATE_WARNING)
+	if (once || lost < LEAST_WARNING || rate < RATE_WARNING || is_seldom(w, rate))
 		return TL_INFO;
 	/* Some of many hosts are always far away, or on the move: then it is theirs. */
 	if (w->g->is_wide && w->g->peers < w->g->fan / WIDE_SHARE)
