@@ -13,6 +13,10 @@
  * Runs until CHANGED packets were changed. Fails when a batch of packets, or decoding a single one,
  * took more than 10 ms of CPU time, when memory was not given back, or when what is written is not
  * as it has to be.
+ *
+ * On a virtual machine the clock of processor time runs on while the host has the processor. So a
+ * diagnosis that took too long is made again, of the same packets: what is slow by itself is slow
+ * each time.
  */
 #include <dirent.h>
 #include <malloc.h>
@@ -36,6 +40,7 @@
 #define SANITIZED_SLOWER 20u
 #define SLOW_NS		 5000ull /* decoding one packet: from here on it is measured again */
 #define SLOW_AGAIN	 5u
+#define CAPTURE_AGAIN	 2u /* a diagnosis with a pass above LONGEST_NS */
 
 struct input {
 	uint8_t *data;
@@ -54,12 +59,12 @@ struct mutate {
 	struct script script[SCRIPTS_AT_ONCE];
 	uint32_t clients;
 	struct tl_source *traffic;
-	uint64_t random, now_ns;
+	uint64_t seed, random, now_ns;
 	bool decode_only;
 	struct drive *drive;
 	struct held held[HELD_MAX];
 	uint8_t *bytes; /* the packet at hand */
-	uint64_t packets, changed, dropped, repeated, reordered, findings;
+	uint64_t packets, changed, dropped, repeated, reordered, findings, again;
 	/* Longest CPU times, as in fuzz/drive.h, where writing is not a part of them. */
 	uint64_t pass_ns, expire_ns, tick_ns, judge_ns;
 	uint64_t pass_wall_ns, pass_observe_ns, expire_wall_ns, expire_observe_ns;
@@ -417,11 +422,14 @@ static void one(struct mutate *m)
 
 /* --- runs ------------------------------------------------------------------------------------ */
 
-/* The slowest of the diagnosis that ends, where slower than those before it. */
-static void keep_longest(struct mutate *m)
+static uint64_t longest_allowed(void)
 {
-	const struct drive *d = m->drive;
+	return DRIVE_OWN_MEMORY ? LONGEST_NS * SANITIZED_SLOWER : LONGEST_NS;
+}
 
+/* The slowest of a diagnosis, where slower than those before it. */
+static void keep_longest(struct mutate *m, const struct drive *d)
+{
 	if (d->pass_ns > m->pass_ns) {
 		m->pass_ns = d->pass_ns;
 		m->pass_wall_ns = d->pass_wall_ns;
@@ -436,8 +444,8 @@ static void keep_longest(struct mutate *m)
 	m->judge_ns = longer(m->judge_ns, d->judge_ns);
 }
 
-/* One diagnosis. */
-static void capture(struct mutate *m, uint64_t changed, uint32_t number)
+/* One diagnosis: the same packets for the same seed and number. Leaves its times in `ret_times`. */
+static void diagnose(struct mutate *m, uint64_t changed, uint32_t number, struct drive *ret_times)
 {
 	struct drive_opts opts = {
 		.flow_memory = FLOW_MEMORY,
@@ -447,19 +455,47 @@ static void capture(struct mutate *m, uint64_t changed, uint32_t number)
 	};
 	uint64_t until = m->packets + CAPTURE_PACKETS;
 
+	m->random = m->seed + ((uint64_t)number << 32);
+	m->traffic = open_traffic(m->random);
 	if (!m->decode_only)
 		m->drive = drive__start(&opts);
 	while (m->changed < changed && m->packets < until)
 		one(m);
 	memset(m->script, 0, sizeof(m->script));
+	for (uint32_t i = 0; i < HELD_MAX; i++)
+		m->held[i].behind = 0;
+	m->traffic->ops->destroy(m->traffic);
 	if (m->decode_only)
 		return;
 	drive__flush(m->drive);
 	if (opts.silent || DRIVE_OWN_MEMORY)
-		keep_longest(m);
+		*ret_times = *m->drive;
 	m->findings += drive__end(m->drive);
-	for (uint32_t i = 0; i < HELD_MAX; i++)
-		m->held[i].behind = 0;
+}
+
+/* A diagnosis, and again where it took too long: the fastest of its runs is what it takes. */
+static void capture(struct mutate *m, uint64_t changed, uint32_t number)
+{
+	struct mutate *start = malloc(sizeof(*start));
+	struct drive *times = calloc(2, sizeof(*times));
+	uint64_t again = m->again;
+
+	drive__check(start && times);
+	*start = *m;
+	diagnose(m, changed, number, &times[0]);
+	for (uint32_t i = 0; i < CAPTURE_AGAIN && times[0].pass_ns > longest_allowed(); i++) {
+		printf("number %u took %.3f ms for %u packets: once more\n", number,
+		       (double)times[0].pass_ns / 1e6, DRIVE_BATCH);
+		*m = *start;
+		again++;
+		diagnose(m, changed, number, &times[1]);
+		if (times[1].pass_ns < times[0].pass_ns)
+			times[0] = times[1];
+	}
+	m->again = again;
+	keep_longest(m, &times[0]);
+	free(times);
+	free(start);
 }
 
 static size_t allocated(void)
@@ -472,9 +508,9 @@ static size_t allocated(void)
 static void report_passes(const struct mutate *m)
 {
 	printf("longest: %.3f ms of CPU time, which is what counts, for %u packets (%.3f ms by the "
-	       "wall clock, %.3f ms of it the judge's)\n",
+	       "wall clock, %.3f ms of it the judge's); %llu diagnoses made again\n",
 	       (double)m->pass_ns / 1e6, DRIVE_BATCH, (double)m->pass_wall_ns / 1e6,
-	       (double)m->pass_observe_ns / 1e6);
+	       (double)m->pass_observe_ns / 1e6, (unsigned long long)m->again);
 	printf("a tick, of CPU time: %.3f ms to end flows (%.3f ms by the wall clock, of which the "
 	       "judge's %.3f ms), %.3f ms of the worker, %.3f ms of the judge\n",
 	       (double)m->expire_ns / 1e6, (double)m->expire_wall_ns / 1e6,
@@ -484,7 +520,7 @@ static void report_passes(const struct mutate *m)
 
 static int report(const struct mutate *m, size_t left)
 {
-	uint64_t most = DRIVE_OWN_MEMORY ? LONGEST_NS * SANITIZED_SLOWER : LONGEST_NS;
+	uint64_t most = longest_allowed();
 
 	printf("%s: %llu packets, %llu changed (%llu dropped, %llu repeated, %llu held back), "
 	       "%llu findings; %zu bytes left\n",
@@ -511,14 +547,13 @@ int main(int argc, char **argv)
 
 	drive__check(m != NULL);
 	m->decode_only = argc > 2 && !strcmp(argv[2], "decode");
-	m->random = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
+	m->seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
 	m->bytes = malloc(PACKET_ROOM);
 	m->now_ns = SCRIPT_START_NS;
 	for (uint32_t i = 0; i < HELD_MAX; i++)
 		m->held[i].bytes = malloc(PACKET_ROOM);
 	if (!open_corpus(m))
 		return 1;
-	m->traffic = open_traffic(m->random);
 	for (uint32_t i = 0; m->changed < changed; i++) {
 		before = allocated();
 		capture(m, changed, i);
@@ -527,7 +562,6 @@ int main(int argc, char **argv)
 			left += allocated() - before;
 	}
 	rc = report(m, left);
-	m->traffic->ops->destroy(m->traffic);
 	for (uint32_t i = 0; i < m->conversations; i++)
 		free(m->conversation[i].data);
 	for (uint32_t i = 0; i < m->frames; i++)
