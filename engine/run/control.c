@@ -194,7 +194,7 @@ static void watch_recorder(struct tl_engine *engine)
 
 int control__run(struct tl_engine *engine)
 {
-	struct timespec nap = { .tv_nsec = engine->live ? 10000000 : 200000 };
+	struct timespec nap = { .tv_nsec = engine->live ? 10000000 : 1000000 };
 	uint64_t progress_ns = clock__monotonic_ns();
 	struct tl_run_totals t;
 	bool done;
