@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/connect.h"
+#include "core/connect_attempts.h"
 #include "core/outage.h"
 #include "core/text.h"
 
@@ -30,7 +30,6 @@
 #define GROUP_NONE UINT16_MAX
 
 /* Sizes of the tables: powers of two. */
-#define ATTEMPTS       8192u
 #define GROUPS	       1024u
 #define BREADTHS       2048u
 #define BREADTH_PROBES 8u
@@ -66,15 +65,13 @@ struct connect_judge {
 	struct tl_analyzer_judge view;
 	bool at_end;
 	uint64_t now_ns, end_ns;
-	uint32_t newest;   /* slot of the newest attempt */
 	uint64_t unseen;   /* packets lost, sampled out or not analyzed, as far as told */
 	uint64_t withheld; /* reports not sent, and attempts for which there was no group */
-	uint32_t attempt_chain[ATTEMPTS];
 	uint16_t group_chain[GROUPS];
 	uint32_t group_top;	/* groups from here on were never used */
 	bool are_groups_new;	/* since the last tick: attempts came, or one was forgotten */
 	uint64_t seen_findings; /* their version at the last tick */
-	struct connect_attempt attempt[ATTEMPTS];
+	struct connect_attempts attempts;
 	struct connect_group group[GROUPS];
 	struct breadth breadth[BREADTHS];
 	struct service service[SERVICES];
@@ -305,14 +302,14 @@ static void untell(struct connect_judge *j, struct connect_group *g)
 
 static void list_add(struct connect_judge *j, struct connect_group *g, struct connect_attempt *a)
 {
-	uint32_t self = (uint32_t)(a - j->attempt);
+	uint32_t self = (uint32_t)(a - j->attempts.slot);
 
 	a->group = (uint32_t)(g - j->group);
 	a->group_generation = g->generation;
 	a->prev_in_group = NONE;
 	a->next_in_group = g->first_attempt;
 	if (g->first_attempt != NONE)
-		j->attempt[g->first_attempt].prev_in_group = self;
+		j->attempts.slot[g->first_attempt].prev_in_group = self;
 	g->first_attempt = self;
 }
 
@@ -321,16 +318,16 @@ static void list_remove(struct connect_judge *j, struct connect_group *g, struct
 	if (a->prev_in_group == NONE)
 		g->first_attempt = a->next_in_group;
 	else
-		j->attempt[a->prev_in_group].next_in_group = a->next_in_group;
+		j->attempts.slot[a->prev_in_group].next_in_group = a->next_in_group;
 	if (a->next_in_group != NONE)
-		j->attempt[a->next_in_group].prev_in_group = a->prev_in_group;
+		j->attempts.slot[a->next_in_group].prev_in_group = a->prev_in_group;
 	a->group = NONE;
 }
 
 static void put_in(struct connect_judge *j, struct connect_group *g, struct connect_attempt *a)
 {
 	list_add(j, g, a);
-	connect_group__add(g, a, (uint32_t)(a - j->attempt));
+	connect_group__add(g, a, (uint32_t)(a - j->attempts.slot));
 }
 
 /* Takes the attempt's share out of its group. The group may be empty then. */
@@ -341,7 +338,7 @@ static struct connect_group *take_out(struct connect_judge *j, struct connect_at
 	if (!g)
 		return NULL;
 	list_remove(j, g, a);
-	connect_group__remove(g, a, (uint32_t)(a - j->attempt));
+	connect_group__remove(g, a, (uint32_t)(a - j->attempts.slot));
 	return g;
 }
 
@@ -355,8 +352,9 @@ static void settle_group(struct connect_judge *j, struct connect_group *g)
 	/* Extremes can be found anew only while all attempts that count here are known. */
 	if (!g->forgotten) {
 		g->first_ns = g->last_ns = g->waited_ns = 0;
-		for (uint32_t i = g->first_attempt; i != NONE; i = j->attempt[i].next_in_group)
-			connect_group__stretch(g, &j->attempt[i]);
+		for (uint32_t i = g->first_attempt; i != NONE;
+		     i = j->attempts.slot[i].next_in_group)
+			connect_group__stretch(g, &j->attempts.slot[i]);
 	}
 	tell(j, g);
 }
@@ -400,8 +398,8 @@ static bool breadth_passes(struct breadth *b, const struct connect_attempt *a, u
 static void move_all(struct connect_judge *j, const struct connect_group_key *key,
 		     struct connect_group *to)
 {
-	for (uint32_t n = 0; n < ATTEMPTS; n++) {
-		struct connect_attempt *a = &j->attempt[(j->newest + 1 + n) & (ATTEMPTS - 1)];
+	for (uint32_t n = 0; n < j->attempts.taken; n++) {
+		struct connect_attempt *a = connect_attempts__at(&j->attempts, n);
 		struct connect_group_key own;
 		struct connect_group *from;
 
@@ -476,32 +474,10 @@ static void judge(struct connect_judge *j, struct connect_attempt *a, struct con
 
 /* --- attempts -------------------------------------------------------------------------------- */
 
-static uint32_t attempt_bucket(const struct tl_subject *s, uint32_t isn)
-{
-	uint64_t h = tl_text__hash(isn, s->client.ip, sizeof(s->client.ip));
-
-	h = tl_text__hash(h ^ s->client.port, s->server.ip, sizeof(s->server.ip));
-	return (uint32_t)tl_text__hash(h, &s->server.port, sizeof(s->server.port)) & (ATTEMPTS - 1);
-}
-
-static uint32_t attempt_isn(const struct connect_attempt *a)
-{
-	return a->has_report ? a->report.isn : a->icmp.isn;
-}
-
-static bool attempt_is(const struct connect_attempt *a, const struct tl_subject *s, uint32_t isn)
-{
-	return attempt_isn(a) == isn && a->subject.client.port == s->client.port &&
-	       a->subject.server.port == s->server.port &&
-	       tl_endpoint__same_host(&a->subject.client, &s->client) &&
-	       tl_endpoint__same_host(&a->subject.server, &s->server);
-}
-
 /* What it adds to its group stays there. */
 static void attempt_forget(struct connect_judge *j, struct connect_attempt *a)
 {
-	uint32_t self = (uint32_t)(a - j->attempt);
-	uint32_t *at = &j->attempt_chain[attempt_bucket(&a->subject, attempt_isn(a))];
+	uint32_t self = (uint32_t)(a - j->attempts.slot);
 	struct connect_group *g = group_of(j, a);
 
 	if (g) {
@@ -511,36 +487,21 @@ static void attempt_forget(struct connect_judge *j, struct connect_attempt *a)
 			if (g->proof[i].attempt == self)
 				g->proof[i].attempt = NONE;
 	}
-	while (*at != self)
-		at = &j->attempt[*at].next;
-	*at = a->next;
-	a->used = false;
+	connect_attempts__remove(&j->attempts, a);
 }
 
 /* The attempt, known or new; a new one has neither report nor ICMP yet, which the caller adds. */
 static struct connect_attempt *attempt_get(struct connect_judge *j, const struct tl_subject *s,
 					   uint32_t isn)
 {
-	uint32_t bucket = attempt_bucket(s, isn);
-	uint32_t i = j->attempt_chain[bucket];
-	struct connect_attempt *a;
+	struct connect_attempt *a = connect_attempts__find(&j->attempts, s, isn);
 
-	while (i != NONE && !attempt_is(&j->attempt[i], s, isn))
-		i = j->attempt[i].next;
-	if (i != NONE)
-		return &j->attempt[i];
-	j->newest = (j->newest + 1) & (ATTEMPTS - 1);
-	a = &j->attempt[j->newest];
-	if (a->used)
+	if (a)
+		return a;
+	a = connect_attempts__oldest(&j->attempts);
+	if (a)
 		attempt_forget(j, a);
-	*a = (struct connect_attempt){
-		.used = true,
-		.subject = *s,
-		.group = NONE,
-		.next = j->attempt_chain[bucket],
-	};
-	j->attempt_chain[bucket] = j->newest;
-	return a;
+	return connect_attempts__add(&j->attempts, s, isn);
 }
 
 /* The finding was settled and its group is gone: what comes after does not begin another. */
@@ -605,7 +566,7 @@ int connect_judge__init(void *state, const struct tl_analyzer_judge *view)
 	if (!j)
 		return -ENOMEM;
 	j->view = *view;
-	memset(j->attempt_chain, 0xff, sizeof(j->attempt_chain));
+	connect_attempts__init(&j->attempts);
 	memset(j->group_chain, 0xff, sizeof(j->group_chain));
 	*ret_judge = j;
 	return 0;
@@ -677,8 +638,8 @@ void connect_judge__finish(void *state, uint64_t now_ns, const struct tl_run_tot
 	take_totals(j, totals);
 	j->at_end = true;
 	j->end_ns = now_ns;
-	for (uint32_t n = 0; n < ATTEMPTS; n++) {
-		struct connect_attempt *a = &j->attempt[(j->newest + 1 + n) & (ATTEMPTS - 1)];
+	for (uint32_t n = 0; n < j->attempts.taken; n++) {
+		struct connect_attempt *a = connect_attempts__at(&j->attempts, n);
 
 		/* What rests on one SYN is weighed again, now that all losses are known. */
 		bool is_open = a->kind == CONNECT_KIND_NONE ||
@@ -687,7 +648,7 @@ void connect_judge__finish(void *state, uint64_t now_ns, const struct tl_run_tot
 		if (a->used && is_open && !is_told_and_gone(j, a))
 			judge(j, a, take_out(j, a));
 	}
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0; i < j->group_top; i++)
 		if (j->group[i].used && (j->group[i].told || j->group[i].held))
 			tell(j, &j->group[i]);
 }
