@@ -25,6 +25,7 @@
 #include "core/app.h"
 #include "core/outage.h"
 #include "core/text.h"
+#include "core/written.h"
 
 #define NORMS	     8192u /* a power of two */
 #define PROBES	     8u
@@ -81,6 +82,7 @@ struct app_judge {
 	struct tl_analyzer_judge view;
 	uint64_t now_ns;
 	bool at_end;
+	uint64_t written[TL_WRITTEN_WORDS(NORMS)]; /* of norms */
 	struct app_norm norm[NORMS];
 	uint32_t group_top;	/* groups from here on were never used */
 	uint64_t seen_findings; /* their version at the last tick */
@@ -141,8 +143,14 @@ static struct app_norm *norm_of(struct app_judge *j, uint64_t key)
 	struct app_norm *least = NULL;
 
 	for (uint32_t i = 0; i < PROBES; i++) {
-		struct app_norm *n = &j->norm[(key + i) & (NORMS - 1)];
+		const uint32_t place = (uint32_t)(key + i) & (NORMS - 1);
+		struct app_norm *n = &j->norm[place];
 
+		if (!tl_written__has(j->written, place)) {
+			tl_written__add(j->written, place);
+			least = n;
+			break;
+		}
 		if (n->key == key)
 			return n;
 		if (!least || n->count + n->unanswered < least->count + least->unanswered)

@@ -3,7 +3,7 @@
  * The judge of dns.*: holds what went unanswered until answers to other tries of the same question
  * are known, and groups what failed by server and name.
  *
- *	answers:  a table of counts, by what is asked of it (enum tag)
+ *	answers:  a table of counts, by what is asked of it (core/dns_answer_table.h)
  *	held:     a ring of unanswered tries, each for DNS_HOLD_NS
  *	groups:   more than NAMES_APART names of one server fold into one group
  *
@@ -22,11 +22,10 @@
 #include <string.h>
 
 #include "core/dns.h"
+#include "core/dns_answer_table.h"
 #include "core/index.h"
 #include "core/text.h"
 
-#define SETS	    16384u /* powers of two */
-#define WAYS	    4u
 #define HELD	    2048u
 #define GROUPS	    512u
 #define NAMES_APART 8u
@@ -40,21 +39,6 @@
 #define HABIT	      3u /* answers to one question … */
 #define HABIT_NS      10000000000ull
 #define LOOK_AT	      4u /* clients, and names, of a group that are looked up */
-
-enum tag {
-	BY_SERVER = 1,
-	BY_PAIR,	/* client and server */
-	BY_QUESTION,	/* client, server, name, type; of queries that were seen */
-	BY_NAME,	/* name, type; without error */
-	BY_CLIENT_NAME, /* client, name, type; without error and with records */
-	BY_NAME_V4,	/* name, type; the same, from a server with an IPv4 address */
-};
-
-struct answers {
-	uint64_t key; /* 0: free */
-	uint64_t last_ns, before_ns, frame;
-	uint32_t count, records;
-};
 
 struct held {
 	struct dns_question question;
@@ -76,55 +60,11 @@ struct dns_judge {
 	struct dns_group group[GROUPS];
 	struct tl_index group_index; /* by kind and server; what is in it is used */
 	uint16_t group_first[GROUPS], group_next[GROUPS];
-	uint64_t answers_version; /* grows with each one that is added */
-	struct answers answers[SETS * WAYS];
+	struct dns_answer_table answers;
 };
 
-/* --- the table of answers --------------------------------------------------------------------- */
-
-static uint64_t key_of(enum tag tag, const struct dns_question *q)
-{
-	const uint64_t words[] = {
-		(uint64_t)tag << 32 | q->qtype,
-		(uint64_t)q->client << 32 | q->server,
-		q->name_hash,
-	};
-
-	return tl_text__hash(0, words, sizeof(words)) | 1;
-}
-
-static struct answers *answers_find(struct dns_judge *j, enum tag tag, const struct dns_question *q)
-{
-	uint64_t key = key_of(tag, q);
-	struct answers *set = &j->answers[(key >> 1 & (SETS - 1)) * WAYS];
-
-	for (uint32_t i = 0; i < WAYS; i++)
-		if (set[i].key == key)
-			return &set[i];
-	return NULL;
-}
-
-static void answers_add(struct dns_judge *j, enum tag tag, const struct dns_question *q,
-			const struct dns_answer *a)
-{
-	struct answers *e = answers_find(j, tag, q);
-	uint64_t key = key_of(tag, q);
-	struct answers *set = &j->answers[(key >> 1 & (SETS - 1)) * WAYS];
-
-	if (!e) {
-		e = set;
-		for (uint32_t i = 1; i < WAYS; i++)
-			if (set[i].last_ns < e->last_ns)
-				e = &set[i];
-		*e = (struct answers){ .key = key };
-	}
-	j->answers_version++;
-	e->count++;
-	e->records += !!(a->flags & DNS_ANSWER_RECORDS);
-	e->before_ns = e->last_ns;
-	e->last_ns = a->ts_ns;
-	e->frame = a->frame;
-}
+/* --- answers -----------------------------------------------------------------------------------
+ */
 
 static bool same_question(const struct dns_question *a, const struct dns_question *b)
 {
@@ -134,7 +74,7 @@ static bool same_question(const struct dns_question *a, const struct dns_questio
 
 static uint64_t hash_of_question(const struct dns_question *q)
 {
-	return key_of(BY_QUESTION, q) >> 1;
+	return dns_answer_table__key(DNS_BY_QUESTION, q) >> 1;
 }
 
 /*
@@ -144,7 +84,8 @@ static uint64_t hash_of_question(const struct dns_question *q)
 static bool is_orphan(struct dns_judge *j, const struct dns_answer *a)
 {
 	const struct dns_question q = { a->client, a->server, a->name_hash, a->qtype };
-	const struct answers *known = answers_find(j, BY_QUESTION, &q);
+	const struct dns_answer_sum *known =
+		dns_answer_table__find(&j->answers, DNS_BY_QUESTION, &q);
 
 	if (a->flags & DNS_ANSWER_MATCHED || a->ts_ns < j->first_ns + ORPHAN_NS ||
 	    (known && a->ts_ns < known->last_ns + ORPHAN_NS))
@@ -166,31 +107,33 @@ static void observe_answer(struct dns_judge *j, const struct dns_answer *a)
 	if (!j->first_ns)
 		j->first_ns = a->ts_ns;
 	j->orphans += is_orphan(j, a);
-	answers_add(j, BY_SERVER, &(struct dns_question){ .server = a->server }, a);
-	answers_add(j, BY_PAIR, &pair, a);
+	dns_answer_table__add(&j->answers, DNS_BY_SERVER,
+			      &(struct dns_question){ .server = a->server }, a);
+	dns_answer_table__add(&j->answers, DNS_BY_PAIR, &pair, a);
 	if (a->flags & DNS_ANSWER_MATCHED) {
 		j->matched_answers++;
-		answers_add(j, BY_QUESTION, &whole, a);
+		dns_answer_table__add(&j->answers, DNS_BY_QUESTION, &whole, a);
 	}
 	if (a->flags & DNS_ANSWER_NOERROR)
-		answers_add(j, BY_NAME, &of_name, a);
+		dns_answer_table__add(&j->answers, DNS_BY_NAME, &of_name, a);
 	if (!(a->flags & DNS_ANSWER_RECORDS))
 		return;
-	answers_add(j, BY_CLIENT_NAME, &of_client, a);
+	dns_answer_table__add(&j->answers, DNS_BY_CLIENT_NAME, &of_client, a);
 	if (a->server_ip_version == 4)
-		answers_add(j, BY_NAME_V4, &of_name, a);
+		dns_answer_table__add(&j->answers, DNS_BY_NAME_V4, &of_name, a);
 }
 
-static uint32_t count_of(struct dns_judge *j, enum tag tag, const struct dns_question *q)
+static uint32_t count_of(struct dns_judge *j, enum dns_answers_by by, const struct dns_question *q)
 {
-	const struct answers *e = answers_find(j, tag, q);
+	const struct dns_answer_sum *e = dns_answer_table__find(&j->answers, by, q);
 
 	return e ? e->count : 0;
 }
 
-static uint32_t records_of(struct dns_judge *j, enum tag tag, const struct dns_question *q)
+static uint32_t records_of(struct dns_judge *j, enum dns_answers_by by,
+			   const struct dns_question *q)
 {
-	const struct answers *e = answers_find(j, tag, q);
+	const struct dns_answer_sum *e = dns_answer_table__find(&j->answers, by, q);
 
 	return e ? e->records : 0;
 }
@@ -342,15 +285,15 @@ static void look_elsewhere(struct dns_judge *j, const struct dns_group *g, uint3
 		for (uint32_t k = 0; k < g->names && k < LOOK_AT; k++) {
 			struct dns_question q = { g->client[i], server, g->name[k],
 						  g->first.qtype };
-			uint32_t here = records_of(j, BY_QUESTION, &q);
+			uint32_t here = records_of(j, DNS_BY_QUESTION, &q);
 
 			c->is_recovered |= here > 0;
 			q.server = 0;
-			c->is_elsewhere |= records_of(j, BY_CLIENT_NAME, &q) > here;
+			c->is_elsewhere |= records_of(j, DNS_BY_CLIENT_NAME, &q) > here;
 			/* Its other address is another client to us. */
 			q.client = 0;
 			c->is_elsewhere_v4 |=
-				g->key.ip_version == 6 && count_of(j, BY_NAME_V4, &q) > 0;
+				g->key.ip_version == 6 && count_of(j, DNS_BY_NAME_V4, &q) > 0;
 		}
 	}
 }
@@ -360,12 +303,13 @@ static void look_at_clients(struct dns_judge *j, struct dns_group *g, uint32_t s
 {
 	struct dns_group_answers *sum = &g->answers;
 
-	if (sum->version != j->answers_version)
-		*sum = (struct dns_group_answers){ .version = j->answers_version };
+	if (sum->version != j->answers.version)
+		*sum = (struct dns_group_answers){ .version = j->answers.version };
 	for (; sum->clients < g->clients; sum->clients++) {
 		const struct dns_question pair = { .client = g->client[sum->clients],
 						   .server = server };
-		const struct answers *a = answers_find(j, BY_PAIR, &pair);
+		const struct dns_answer_sum *a =
+			dns_answer_table__find(&j->answers, DNS_BY_PAIR, &pair);
 
 		sum->count += a ? a->count : 0;
 		if (a && a->last_ns > sum->last_ns)
@@ -379,7 +323,7 @@ static struct dns_context context_of(struct dns_judge *j, struct dns_group *g)
 	struct dns_context c = {
 		.facts = j->view.facts,
 		.server_answers =
-			count_of(j, BY_SERVER, &(struct dns_question){ .server = server }),
+			count_of(j, DNS_BY_SERVER, &(struct dns_question){ .server = server }),
 		.a_is_fine = g->names > 0,
 		.unseen = j->unseen,
 		.withheld = j->withheld,
@@ -389,7 +333,7 @@ static struct dns_context context_of(struct dns_judge *j, struct dns_group *g)
 	c.clients_answers = g->answers.count;
 	c.last_answer_ns = g->answers.last_ns;
 	for (uint32_t i = 0; i < g->names; i++)
-		c.a_is_fine &= count_of(j, BY_NAME,
+		c.a_is_fine &= count_of(j, DNS_BY_NAME,
 					&(struct dns_question){ .name_hash = g->name[i],
 								.qtype = TL_DNS_A }) > 0;
 	look_elsewhere(j, g, server, &c);
@@ -510,10 +454,10 @@ static void count_in(struct dns_judge *j, enum dns_kind kind, const struct tl_su
 static bool has_moved_on(struct dns_judge *j, const struct held *h)
 {
 	struct dns_question q = h->question;
-	const struct answers *a;
+	const struct dns_answer_sum *a;
 
 	q.server = 0;
-	a = answers_find(j, BY_CLIENT_NAME, &q);
+	a = dns_answer_table__find(&j->answers, DNS_BY_CLIENT_NAME, &q);
 	return a && a->last_ns >= h->report.last_ns + RETRY_NS;
 }
 
@@ -540,7 +484,8 @@ static bool is_unanswered_at_end(struct dns_judge *j, const struct held *h)
 
 static void decide(struct dns_judge *j, const struct held *h)
 {
-	const struct answers *a = answers_find(j, BY_QUESTION, &h->question);
+	const struct dns_answer_sum *a =
+		dns_answer_table__find(&j->answers, DNS_BY_QUESTION, &h->question);
 	struct dns_report r = h->report;
 
 	j->unanswered++;
@@ -693,7 +638,7 @@ void dns_judge__finish(void *state, uint64_t now_ns, const struct tl_run_totals 
 
 	take_totals(j, totals);
 	release(j, now_ns, true);
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0; i < j->group_top; i++)
 		if (j->group[i].used)
 			tell(j, &j->group[i]);
 }

@@ -9,6 +9,7 @@
  *   hash ─► | host | host |  -   | host | …    PROBES slots
  */
 #include "core/facts.h"
+#include "core/written.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 #define PROBES 8u
 
 struct host {
-	uint8_t ip_version; /* 0: free */
+	uint8_t ip_version;
 	uint8_t ip[16];
 };
 
@@ -29,6 +30,7 @@ struct tl_judge_facts {
 	struct tl_tracker_totals sum;
 	struct tl_core_missed_list missed;
 	uint64_t capture_drops;
+	uint64_t written[TL_WRITTEN_WORDS(HOSTS)];
 	struct host host[HOSTS];
 };
 
@@ -64,23 +66,31 @@ static bool same_host(const struct host *host, uint8_t ip_version, const uint8_t
 	return host->ip_version == ip_version && !memcmp(host->ip, ip, ip_version == 4 ? 4 : 16);
 }
 
+static bool is_at(const struct tl_judge_facts *facts, uint32_t place, uint8_t ip_version,
+		  const uint8_t ip[16])
+{
+	return tl_written__has(facts->written, place) &&
+	       same_host(&facts->host[place], ip_version, ip);
+}
+
 static void add_host(struct tl_judge_facts *facts, uint8_t ip_version, const uint8_t ip[16])
 {
-	uint32_t slot = slot_of(ip_version, ip);
-	struct host *free_host = &facts->host[slot % HOSTS];
+	const uint32_t slot = slot_of(ip_version, ip);
+	uint32_t place = slot % HOSTS;
 
 	for (uint32_t i = 0; i < PROBES; i++) {
-		struct host *host = &facts->host[(slot + i) % HOSTS];
+		const uint32_t probe = (slot + i) % HOSTS;
 
-		if (same_host(host, ip_version, ip))
+		if (is_at(facts, probe, ip_version, ip))
 			return;
-		if (!host->ip_version) {
-			free_host = host;
+		if (!tl_written__has(facts->written, probe)) {
+			place = probe;
 			break;
 		}
 	}
-	free_host->ip_version = ip_version;
-	memcpy(free_host->ip, ip, sizeof(free_host->ip));
+	tl_written__add(facts->written, place);
+	facts->host[place].ip_version = ip_version;
+	memcpy(facts->host[place].ip, ip, sizeof(facts->host[place].ip));
 }
 
 static void observe_hosts(struct tl_judge_facts *facts, const struct tl_observation *observation)
@@ -159,7 +169,7 @@ bool tl_facts__host_sends(const struct tl_judge_facts *facts, const struct tl_en
 	uint32_t slot = slot_of(host->ip_version, host->ip);
 
 	for (uint32_t i = 0; i < PROBES; i++)
-		if (same_host(&facts->host[(slot + i) % HOSTS], host->ip_version, host->ip))
+		if (is_at(facts, (slot + i) % HOSTS, host->ip_version, host->ip))
 			return host->ip_version != 0;
 	return false;
 }

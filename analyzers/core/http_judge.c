@@ -159,7 +159,7 @@ static const char *kind_name(const struct http_group *g)
 
 static struct http_group *group_find(struct http_judge *j, const struct http_group_key *key)
 {
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0; i < j->group_top; i++)
 		if (j->group[i].used && !memcmp(&j->group[i].key, key, sizeof(*key)))
 			return &j->group[i];
 	return NULL;
@@ -203,7 +203,7 @@ static struct http_group *widen(struct http_judge *j, const struct http_group_ke
 {
 	struct http_group *g = group_make(j, wide);
 
-	for (uint32_t i = 0; g && i < GROUPS; i++) {
+	for (uint32_t i = 0; g && i < j->group_top; i++) {
 		if (!is_part_of(&j->group[i], wide))
 			continue;
 		group_merge(g, &j->group[i]);
@@ -226,7 +226,7 @@ static struct http_group *group_for(struct http_judge *j, struct http_group_key 
 		g = group_find(j, &key);
 	if (g)
 		return g;
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0; i < j->group_top; i++)
 		apart += is_part_of(&j->group[i], &wide);
 	return apart >= TARGETS_APART ? widen(j, &wide) : group_make(j, &key);
 }
@@ -437,7 +437,7 @@ void http_judge__finish(void *state, uint64_t now_ns, const struct tl_run_totals
 
 	(void)now_ns;
 	take_totals(j, totals);
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0; i < j->group_top; i++)
 		if (j->group[i].used)
 			tell(j, &j->group[i], UINT64_MAX);
 }

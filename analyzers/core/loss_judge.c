@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "core/loss.h"
+#include "core/written.h"
 
 #define GROUPS 512u
 #define SETS   1024u /* of paths; a power of two */
@@ -48,31 +49,41 @@ struct loss_judge {
 	uint64_t mark[GROUPS];	/* of a used group's side and host; 0: free */
 	uint64_t fan[GROUPS];	/* of the only peer of a group that is not wide; 0: another */
 	struct loss_group group[GROUPS];
+	uint64_t written[TL_WRITTEN_WORDS(SETS)]; /* of sets of paths */
 	struct path path[SETS][WAYS];
 };
 
 /* --- paths ----------------------------------------------------------------------------------- */
+
+static bool is_path(const struct path *p, const struct tl_endpoint *client,
+		    const struct tl_endpoint *server)
+{
+	return p->used && p->server.port == server->port &&
+	       tl_endpoint__same_host(&p->client, client) &&
+	       tl_endpoint__same_host(&p->server, server);
+}
 
 static struct path *path_get(struct loss_judge *j, const struct tl_endpoint *client,
 			     const struct tl_endpoint *server, uint64_t now_ns)
 {
 	uint64_t hash = tl_text__hash(server->port, client->ip, 16);
 	struct path *set, *oldest;
+	uint32_t number;
 
 	hash = tl_text__hash(hash, server->ip, 16);
-	set = oldest = j->path[hash & (SETS - 1)];
-	for (uint32_t i = 0; i < WAYS; i++) {
+	number = (uint32_t)hash & (SETS - 1);
+	set = oldest = j->path[number];
+	for (uint32_t i = 0; i < WAYS && tl_written__has(j->written, number); i++) {
 		struct path *p = &set[i];
 
-		if (p->used && p->server.port == server->port &&
-		    tl_endpoint__same_host(&p->client, client) &&
-		    tl_endpoint__same_host(&p->server, server)) {
+		if (is_path(p, client, server)) {
 			p->used_ns = now_ns;
 			return p;
 		}
 		if (!p->used || (oldest->used && p->used_ns < oldest->used_ns))
 			oldest = p;
 	}
+	tl_written__add(j->written, number);
 	*oldest = (struct path){
 		.used = true, .used_ns = now_ns, .client = *client, .server = *server
 	};
@@ -250,8 +261,8 @@ static void move_paths(struct loss_judge *j, const uint32_t folded[GROUPS],
 	for (uint32_t i = 0; i < SETS * WAYS; i++) {
 		struct part *part = &j->path[i / WAYS][i % WAYS].part[wide->side];
 
-		if (!part->group || !folded[part->group - 1] ||
-		    folded[part->group - 1] != part->generation)
+		if (!tl_written__has(j->written, i / WAYS) || !part->group ||
+		    !folded[part->group - 1] || folded[part->group - 1] != part->generation)
 			continue;
 		part->group = (uint16_t)(wide - j->group + 1);
 		part->generation = wide->generation;
@@ -439,7 +450,7 @@ static struct loss_group with_healthy_ones(const struct loss_judge *j, const str
 		const struct path *p = &j->path[i / WAYS][i % WAYS];
 		const struct part *part = &p->part[g->side];
 
-		if (!p->used ||
+		if (!tl_written__has(j->written, i / WAYS) || !p->used ||
 		    !tl_endpoint__same_host(g->side == LOSS_CLIENT_SIDE ? &p->server : &p->client,
 					    &g->host))
 			continue;

@@ -13,6 +13,7 @@
 #include "core/analyzer_impl.h"
 #include "core/tcp_fault.h"
 #include "core/text.h"
+#include "core/written.h"
 
 #define TL_PERIODIC_KNOCKS	 140u
 #define TL_PERIODIC_DATAGRAM_MAX 64u /* bytes of a datagram that can be no part of a stream */
@@ -99,7 +100,6 @@ bool tl_beat__is_even(const struct tl_beat *beat, double *ret_period_ns, double 
  * report touches lies together, at the begin.
  */
 struct tl_periodic_run {
-	bool is_used;
 	bool overflowed; /* this second */
 	bool is_even;
 	uint8_t way;
@@ -122,6 +122,7 @@ struct tl_periodic_judge {
 	uint64_t now_packets, now_bytes;		    /* of that second */
 	uint64_t packets, bytes;			    /* of all before it */
 	uint64_t hash[TL_PERIODIC_SETS * TL_PERIODIC_WAYS]; /* of the run at the same place */
+	uint64_t written[TL_WRITTEN_WORDS(TL_PERIODIC_SETS * TL_PERIODIC_WAYS)];
 	struct tl_periodic_run run[TL_PERIODIC_SETS * TL_PERIODIC_WAYS];
 };
 

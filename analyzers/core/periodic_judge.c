@@ -341,7 +341,7 @@ static void close_second(struct tl_periodic_judge *j)
 	j->bytes += j->now_bytes;
 	j->now_packets = j->now_bytes = 0;
 	for (uint32_t i = 0; i < TL_PERIODIC_SETS * TL_PERIODIC_WAYS; i++)
-		if (j->run[i].is_used && (j->run[i].count || j->run[i].now.packets))
+		if (tl_written__has(j->written, i) && (j->run[i].count || j->run[i].now.packets))
 			close_run(j, &j->run[i]);
 }
 
@@ -349,7 +349,7 @@ static void close_second(struct tl_periodic_judge *j)
 
 static bool is_run(const struct tl_periodic_run *r, const struct tl_subject *s, uint32_t way)
 {
-	return r->is_used && r->way == way && r->subject.proto == s->proto &&
+	return r->way == way && r->subject.proto == s->proto &&
 	       r->subject.server.port == s->server.port &&
 	       tl_endpoint__same_host(&r->subject.client, &s->client) &&
 	       tl_endpoint__same_host(&r->subject.server, &s->server);
@@ -361,20 +361,28 @@ static struct tl_periodic_run *find_run(struct tl_periodic_judge *j, const struc
 	uint8_t key[TL_PAIR_KEY];
 	struct tl_periodic_run *set, *oldest;
 	uint64_t hash, *hashes;
+	uint32_t first;
 
 	tl_pair__key(s, (uint8_t)way, key);
 	hash = tl_text__hash(0, key, sizeof(key));
-	hashes = &j->hash[(hash & (TL_PERIODIC_SETS - 1)) * TL_PERIODIC_WAYS];
-	oldest = set = &j->run[hashes - j->hash];
+	first = (uint32_t)(hash & (TL_PERIODIC_SETS - 1)) * TL_PERIODIC_WAYS;
+	hashes = &j->hash[first];
+	oldest = set = &j->run[first];
 	for (uint32_t i = 0; i < TL_PERIODIC_WAYS; i++)
-		if (hashes[i] == hash && is_run(&set[i], s, way))
+		if (hashes[i] == hash && tl_written__has(j->written, first + i) &&
+		    is_run(&set[i], s, way))
 			return &set[i];
-	for (uint32_t i = 1; i < TL_PERIODIC_WAYS; i++)
+	for (uint32_t i = 0; i < TL_PERIODIC_WAYS; i++) {
+		if (!tl_written__has(j->written, first + i)) {
+			oldest = &set[i];
+			break;
+		}
 		if (set[i].last_ns < oldest->last_ns)
 			oldest = &set[i];
+	}
+	tl_written__add(j->written, (uint32_t)(oldest - j->run));
 	hashes[oldest - set] = hash;
 	/* The buffer of knocks need not be cleared. */
-	oldest->is_used = true;
 	oldest->overflowed = false;
 	oldest->count = 0;
 	oldest->now = (struct tl_periodic_head){ 0 };

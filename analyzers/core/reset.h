@@ -217,7 +217,6 @@ struct reset_outage {
 };
 
 struct reset_history {
-	bool used;
 	bool is_dirty; /* something changed that the finding has to say */
 	struct tl_endpoint server;
 	struct tl_subject subject;

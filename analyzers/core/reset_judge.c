@@ -17,6 +17,7 @@
 
 #include "core/index.h"
 #include "core/reset.h"
+#include "core/written.h"
 
 #define RECORDS	  1024u
 #define GROUPS	  256u
@@ -46,6 +47,7 @@ struct reset_judge {
 	struct group group[GROUPS];
 	struct tl_index group_index; /* by key; what is in it is used */
 	uint16_t group_first[GROUPS], group_next[GROUPS];
+	uint64_t written[TL_WRITTEN_WORDS(HISTORIES)]; /* of histories */
 	struct reset_history history[HISTORIES];
 	uint16_t order[RECORDS]; /* scratch: records of one group */
 	uint64_t idle[RECORDS];
@@ -58,9 +60,10 @@ static struct reset_history *history_find(struct reset_judge *j, const struct tl
 	uint64_t hash = tl_text__hash(server->port, server->ip, sizeof(server->ip));
 
 	for (uint32_t i = 0; i < PROBES; i++) {
-		struct reset_history *h = &j->history[(hash + i) & (HISTORIES - 1)];
+		const uint32_t place = (uint32_t)(hash + i) & (HISTORIES - 1);
+		struct reset_history *h = &j->history[place];
 
-		if (h->used && h->server.port == server->port &&
+		if (tl_written__has(j->written, place) && h->server.port == server->port &&
 		    tl_endpoint__same_host(&h->server, server))
 			return h;
 	}
@@ -76,12 +79,18 @@ static struct reset_history *history_get(struct reset_judge *j, const struct tl_
 	if (h)
 		return h;
 	for (uint32_t i = 0; i < PROBES; i++) {
-		struct reset_history *other = &j->history[(hash + i) & (HISTORIES - 1)];
+		const uint32_t place = (uint32_t)(hash + i) & (HISTORIES - 1);
+		struct reset_history *other = &j->history[place];
 
-		if (!h || !other->used || (h->used && other->used_ns < h->used_ns))
+		if (!tl_written__has(j->written, place)) {
+			tl_written__add(j->written, place);
+			h = other;
+			break;
+		}
+		if (!h || other->used_ns < h->used_ns)
 			h = other;
 	}
-	*h = (struct reset_history){ .used = true, .server = *server };
+	*h = (struct reset_history){ .server = *server };
 	h->subject.server = *server;
 	h->subject.proto = TL_PROTO_TCP;
 	return h;
@@ -539,10 +548,11 @@ static void settle_histories(struct reset_judge *j, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < HISTORIES && j->histories_dirty; i++) {
 		struct reset_history *h = &j->history[i];
-		const struct reset_outage *newest = &h->outage[(h->outages - 1) % RESET_OUTAGES];
+		const struct reset_outage *newest;
 
-		if (!h->is_dirty)
+		if (!tl_written__has(j->written, i) || !h->is_dirty)
 			continue;
+		newest = &h->outage[(h->outages - 1) % RESET_OUTAGES];
 		tell_crash(j, h, now_ns);
 		for (uint32_t g = 0; g < j->group_top; g++)
 			if (j->group[g].used &&

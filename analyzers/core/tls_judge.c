@@ -410,7 +410,9 @@ void tls_judge__finish(void *state, uint64_t now_ns, const struct tl_run_totals 
 
 	(void)now_ns;
 	take_totals(j, totals);
-	for (uint32_t i = 0; i < GROUPS; i++)
+	for (uint32_t i = 0, left = j->groups; left; i++) {
+		left -= j->group[i].used;
 		if (j->group[i].used)
 			tell(j, &j->group[i]);
+	}
 }
