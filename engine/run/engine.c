@@ -85,13 +85,18 @@ void tl_engine__request_reload(struct tl_engine *engine)
 
 /* --- interfaces ---------------------------------------------------------------------------- */
 
+static const struct tl_source *engine__files(const struct tl_engine *engine)
+{
+	return engine->shared ? shared_file__source(engine->shared) : engine->sources[0];
+}
+
 uint32_t engine__interface_count(const struct tl_engine *engine)
 {
 	uint32_t count = 0;
 
 	if (engine->live)
 		return engine->opts.interface_count;
-	tl_source_file__interfaces(engine->sources[0], &count);
+	tl_source_file__interfaces(engine__files(engine), &count);
 	return count;
 }
 
@@ -101,7 +106,7 @@ const struct tl_interface *engine__interface(const struct tl_engine *engine, uin
 	uint32_t count = engine->opts.interface_count;
 
 	if (!engine->live)
-		table = tl_source_file__interfaces(engine->sources[0], &count);
+		table = tl_source_file__interfaces(engine__files(engine), &count);
 	return index < count ? &table[index] : NULL;
 }
 
@@ -362,7 +367,7 @@ static int outcome(struct tl_engine *engine, struct tl_error *ret_error)
 			return summary.first_error;
 		}
 	}
-	why = engine->live ? NULL : tl_source_file__error(engine->sources[0]);
+	why = engine->live ? NULL : tl_source_file__error(engine__files(engine));
 	if (!why)
 		return 0;
 	if (engine->opts.file_count == 1)
@@ -410,8 +415,8 @@ int tl_engine__census(struct tl_engine *engine, struct tl_census_report *ret_rep
 void engine__source_stats(const struct tl_engine *engine, struct tl_source_stats *ret_per_interface)
 {
 	memset(ret_per_interface, 0, TL_INTERFACES_MAX * sizeof(*ret_per_interface));
-	/* each of several that read one file counts all of it */
-	for (uint32_t i = 0; i < (engine->shares_files ? 1 : engine->source_count); i++) {
+	/* each port of a shared file tells of all of it */
+	for (uint32_t i = 0; i < (engine->shared ? 1 : engine->source_count); i++) {
 		struct tl_source *s = engine->sources[i];
 		struct tl_source_stats stats;
 
@@ -499,8 +504,9 @@ void tl_engine__summary(const struct tl_engine *engine, struct tl_run_summary *s
 			 engine->started_ns) /
 		1e9;
 	if (!engine->live)
-		summary->duration_s =
-			(double)(engine->last_packet_ns - engine->first_packet_ns) / 1e9;
+		summary->duration_s = (double)(tl_load_relaxed(&engine->last_packet_ns) -
+					       tl_load_relaxed(&engine->first_packet_ns)) /
+				      1e9;
 	sum_workers(engine, summary);
 	summary->recording = engine->recording.recorder != NULL;
 	if (summary->recording)

@@ -293,23 +293,33 @@ static uint32_t choose_readers(const struct tl_engine_opts *o)
 	return most ? most : 1;
 }
 
+/* On an error the source is whose it was. */
+static int share_files(struct tl_engine *engine, struct tl_source *file)
+{
+	int err = shared_file__create(file, engine->worker_count, &engine->shared);
+
+	for (uint32_t i = 0; !err && i < engine->worker_count; i++)
+		engine->sources[i] = shared_file__port(engine->shared, i);
+	if (!err)
+		engine->source_count = engine->worker_count;
+	return err;
+}
+
 static int open_readers(struct tl_engine *engine, const struct tl_source_file_opts *opts,
 			struct tl_error *ret_error)
 {
-	int err = 0;
+	int err = tl_source_file__create(opts, ret_error, &engine->sources[0]);
 
 	engine->worker_count = choose_readers(&engine->opts);
-	engine->shares_files = engine->worker_count > 1;
 	snprintf(engine->mode, sizeof(engine->mode), "file");
-	if (engine->shares_files)
-		snprintf(engine->mode, sizeof(engine->mode), "file, read by %u workers",
-			 engine->worker_count);
-	while (!err && engine->source_count < engine->worker_count) {
-		err = tl_source_file__create(opts, ret_error,
-					     &engine->sources[engine->source_count]);
-		engine->source_count += !err;
-	}
-	return err;
+	if (err)
+		return err;
+	engine->source_count = 1;
+	if (engine->worker_count == 1)
+		return 0;
+	snprintf(engine->mode, sizeof(engine->mode), "file, read by %u workers",
+		 engine->worker_count);
+	return share_files(engine, engine->sources[0]);
 }
 
 int engine__open_files(struct tl_engine *engine, struct tl_error *ret_error)
@@ -348,6 +358,8 @@ void engine__close_sources(struct tl_engine *engine)
 	for (uint32_t i = 0; i < engine->source_count; i++)
 		tl_source__destroy(engine->sources[i]);
 	engine->source_count = 0;
+	shared_file__destroy(engine->shared);
+	engine->shared = NULL;
 	for (uint32_t i = 0; i < TL_INTERFACES_MAX; i++) {
 		tl_link_guard__destroy(engine->guards[i]);
 		engine->guards[i] = NULL;

@@ -9,7 +9,7 @@
  *                      ▼
  *              control (the caller's thread): judge, progress, signals
  *
- * A large file that is only diagnosed is read by several workers, each for its share: share.h.
+ * A large file that is only diagnosed is shared by several workers: shared_file.h.
  *
  * | word                | written by | store   | read by | load    | edge                   |
  * |---------------------|------------|---------|---------|---------|------------------------|
@@ -25,7 +25,7 @@
 
 #include "frame_map.h"
 #include "merge.h"
-#include "share.h"
+#include "shared_file.h"
 #include "tapline/engine.h"
 #include "tapline/filter.h"
 #include "tapline/link.h"
@@ -50,7 +50,6 @@ struct worker {
 	struct tl_source *sources[TL_INTERFACES_MAX]; /* owned by the engine */
 	uint32_t source_count;
 	struct merge merge;
-	struct share share; /* of files that several workers read */
 
 	struct tl_flow_table *flows; /* NULL: no analysis */
 	unsigned char *slab;
@@ -119,7 +118,7 @@ struct tl_engine {
 	uint32_t source_count;
 	struct worker *workers[TL_WORKERS_MAX];
 	uint32_t worker_count;
-	bool shares_files; /* each worker reads all files, for its share of the flows */
+	struct shared_file *shared; /* several workers analyze files; else NULL */
 
 	struct recording recording;
 	pthread_t merger;
@@ -132,7 +131,7 @@ struct tl_engine {
 
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	uint64_t ended_ns;
-	uint64_t first_packet_ns, last_packet_ns; /* of a file; written by the first worker */
+	uint64_t first_packet_ns, last_packet_ns; /* of a file; atomic; the first worker's */
 	uint64_t processed[TL_INTERFACES_MAX]; /* by interface; written by the recording thread */
 	int stopping;
 	uint64_t end_ns; /* of a live run, once somebody asked; 0 */
@@ -147,7 +146,7 @@ struct tl_engine {
 /* Do the packets of several workers meet again, in the merger? */
 static inline bool engine__merges(const struct tl_engine *engine)
 {
-	return engine->worker_count > 1 && !engine->shares_files;
+	return engine->worker_count > 1 && !engine->shared;
 }
 
 /* engine.c */

@@ -32,29 +32,31 @@ static inline uint64_t hash_host(const struct tl_layers *l, const uint8_t *addre
 	return mix(mix(words[0]) + words[1]);
 }
 
-/* The sum of both hosts' hashes: the same for both directions. */
-static inline bool is_owner(const struct share *share, uint64_t sum)
+/* Of the sum of both hosts' hashes: the same for both directions. */
+static inline uint32_t owner_of(uint64_t sum, uint32_t count)
 {
-	return (uint32_t)((mix(sum) >> 32) * share->count >> 32) == share->index;
+	return (uint32_t)((mix(sum) >> 32) * count >> 32);
 }
 
-bool share__is_anothers(const struct share *share, const struct tl_packet *packet)
+static __attribute__((noinline)) uint32_t owner_by_layers(const struct tl_packet *packet,
+							  uint32_t count)
 {
-	const uint8_t *addresses = tl_decode__addresses(packet);
+	struct tl_layers layers, quoted;
+	const struct tl_layers *l = &layers;
 
-	return addresses && !is_owner(share, hash_ip4(addresses) + hash_ip4(addresses + 4));
-}
-
-bool share__has(const struct share *share, const struct tl_packet *packet,
-		const struct tl_layers *layers)
-{
-	const struct tl_layers *l = layers;
-	struct tl_layers quoted;
-
+	tl_decode(packet, &layers);
 	if (!l->ip_version || !l->src)
-		return !share->index;
+		return 0;
 	if ((l->proto == IPPROTO_ICMP || l->proto == IPPROTO_ICMPV6) &&
 	    tl_decode__icmp_quote(packet, l, &quoted) && quoted.src)
 		l = &quoted;
-	return is_owner(share, hash_host(l, l->src) + hash_host(l, l->dst));
+	return owner_of(hash_host(l, l->src) + hash_host(l, l->dst), count);
+}
+
+uint32_t share__owner(const struct tl_packet *packet, uint32_t count)
+{
+	const uint8_t *addresses = tl_decode__addresses(packet);
+
+	return addresses ? owner_of(hash_ip4(addresses) + hash_ip4(addresses + 4), count)
+			 : owner_by_layers(packet, count);
 }

@@ -6,7 +6,7 @@
  *
  * With one worker it records first, so that analyzers see the frame numbers of the file. With
  * several, packets go to the merger after analysis, and frames are found by the frame map. Where
- * several read one file, each leaves out what is another one's share (share.h) while it decodes.
+ * several share a file, each polls a port with its own packets alone (shared_file.h).
  *
  * A batch is cut where packet time crosses the tick grid: each tick comes after all older packets
  * and before all others, live and from a file alike.
@@ -30,6 +30,7 @@
 #define SHED_ABOVE_PERCENT  75 /* of the ring: from here on packets are recorded only */
 #define SHED_BELOW_PERCENT  40
 #define ROOM_SPINS	    1000u
+#define HEADER_BYTES	    128u /* from Ethernet to the first bytes of the payload */
 
 /* --- observations -------------------------------------------------------------------------- */
 
@@ -42,7 +43,7 @@ static struct tl_observation *wait_for_room(struct worker *w)
 	const struct timespec nap = { .tv_nsec = 20000 };
 	struct tl_observation *slot = NULL;
 
-	if (w->engine->shares_files)
+	if (w->engine->shared)
 		tl_store_release(&w->watermark_ns, w->newest_observation_ns + 1);
 	for (uint32_t turn = 0; !slot && !engine__stopping(w->engine); turn++) {
 		if (turn < ROOM_SPINS)
@@ -173,8 +174,6 @@ int worker__create(struct tl_engine *engine, uint32_t index, struct worker **ret
 	w->engine = engine;
 	w->index = index;
 	w->cpu = -1;
-	w->share.index = index;
-	w->share.count = engine->worker_count;
 	for (uint32_t i = 0; i < engine->source_count; i++)
 		if (i % engine->worker_count == index)
 			w->sources[w->source_count++] = engine->sources[i];
@@ -225,6 +224,15 @@ static void advance(struct worker *w, uint64_t now_ns, bool is_packet)
 
 	while (w->flows && tl_ticks__next(&w->ticks, now_ns, is_packet, &tick_ns))
 		tick_to(w, tick_ns);
+}
+
+/* Of a file that several read: the time of a packet, whosever it is, that brings a tick. */
+static void step_to(struct worker *w, uint64_t ts_ns)
+{
+	if (!w->ticks.now_ns && ts_ns)
+		tl_ticks__begin(&w->ticks, tl_ticks__before(ts_ns));
+	advance(w, ts_ns, true);
+	tl_ticks__hear(&w->ticks);
 }
 
 /* How many of these lie before the next tick; the grid starts at the first packet. */
@@ -305,30 +313,20 @@ static bool must_shed(struct worker *w)
 	return w->shedding;
 }
 
-/*
- * Decodes a piece of the packets from *at on, and moves *at behind it. How many it has: of a file
- * that several workers read, those of this one, which are moved together at `packets`.
- */
-static uint32_t decode(struct worker *w, struct tl_packet *packets, uint32_t *at, uint32_t n)
+/* The packets of a ring, or those that another worker read, are in no cache of this processor. */
+static void fetch_headers(const struct tl_packet *packets, uint32_t n)
 {
-	bool shares = w->engine->shares_files;
-	uint32_t kept = 0;
+	for (uint32_t i = 0; i < n; i++)
+		tl_fetch_near(packets[i].data, HEADER_BYTES);
+}
 
-	for (; *at < n && kept < PIECE_PACKETS; ++*at) {
-		const struct tl_packet *packet = &w->packets[*at];
-
-		if (shares && share__is_anothers(&w->share, packet))
-			continue;
-		if (packet != &packets[kept])
-			packets[kept] = *packet;
-		tl_decode(&packets[kept], &w->layers[kept]);
-		if (shares && !share__has(&w->share, &packets[kept], &w->layers[kept]))
-			continue;
-		w->lookups[kept] = (struct tl_flow_lookup){ .packet = &packets[kept],
-							    .layers = &w->layers[kept] };
-		kept++;
+static void decode(struct worker *w, const struct tl_packet *packets, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		tl_decode(&packets[i], &w->layers[i]);
+		w->lookups[i] =
+			(struct tl_flow_lookup){ .packet = &packets[i], .layers = &w->layers[i] };
 	}
-	return kept;
 }
 
 static void analyze_piece(struct worker *w, const struct tl_packet *packets, uint32_t n)
@@ -352,11 +350,14 @@ static void analyze(struct worker *w, uint32_t n)
 		tl_counter_add(&w->analysis_shed, n);
 		return;
 	}
-	for (uint32_t at = 0; at < n;) {
-		struct tl_packet *packets = &w->packets[at];
-		uint32_t kept = decode(w, packets, &at, n);
+	fetch_headers(w->packets, n < PIECE_PACKETS ? n : PIECE_PACKETS);
+	for (uint32_t at = 0; at < n; at += PIECE_PACKETS) {
+		uint32_t piece = n - at < PIECE_PACKETS ? n - at : PIECE_PACKETS;
+		uint32_t left = n - at - piece;
 
-		analyze_piece(w, packets, kept);
+		fetch_headers(&w->packets[at + piece], left < PIECE_PACKETS ? left : PIECE_PACKETS);
+		decode(w, &w->packets[at], piece);
+		analyze_piece(w, &w->packets[at], piece);
 	}
 }
 
@@ -399,13 +400,14 @@ static void number_frames(struct worker *w, uint32_t n)
 					      : w->frames + i + 1;
 }
 
+/* Of a file that one worker reads. */
 static void note_span(struct tl_engine *engine, const struct tl_packet *packets, uint32_t n)
 {
 	if (!n)
 		return;
 	if (!engine->first_packet_ns)
-		engine->first_packet_ns = packets[0].ts_ns;
-	engine->last_packet_ns = packets[n - 1].ts_ns;
+		tl_store_relaxed(&engine->first_packet_ns, packets[0].ts_ns);
+	tl_store_relaxed(&engine->last_packet_ns, packets[n - 1].ts_ns);
 }
 
 /* One batch through all stages. False when a stop condition was reached. */
@@ -421,9 +423,9 @@ static bool process(struct worker *w, uint32_t n)
 		hand_over(w, n);
 		return true;
 	}
-	if (!engine->shares_files)
+	if (!engine->shared)
 		taken = recording__write(&engine->recording, w->packets, n);
-	if (!engine->live && !w->index)
+	if (!engine->live && !engine->shared)
 		note_span(engine, w->packets, taken);
 	w->frames += taken;
 	analyze(w, taken);
@@ -462,11 +464,11 @@ static void publish_watermark(struct worker *w, uint64_t merged_ns)
 
 	if (!w->flows)
 		return;
-	if (mark && w->engine->shares_files)
+	if (mark && w->engine->shared)
 		mark = end_ns < last_ns ? end_ns : last_ns;
 	if (merged_ns == UINT64_MAX)
 		merged_ns = 0;
-	else if (w->engine->shares_files && merged_ns > last_ns)
+	else if (w->engine->shared && merged_ns > last_ns)
 		merged_ns = last_ns;
 	if (mark && tl_ticks__before(merged_ns) > mark)
 		/* a silence: the ticks that come in it have come */
@@ -482,7 +484,9 @@ static void between_batches(struct worker *w)
 {
 	uint64_t watermark = merge__watermark(&w->merge);
 
-	if (watermark != UINT64_MAX) {
+	if (w->engine->shared && watermark != UINT64_MAX) {
+		step_to(w, watermark);
+	} else if (watermark != UINT64_MAX) {
 		advance(w, watermark, false);
 		if (engine__merges(w->engine))
 			tl_store_release(&w->handoff_ns, watermark);
@@ -492,6 +496,25 @@ static void between_batches(struct worker *w)
 		recording__tick(&w->engine->recording, w->engine->live
 							       ? clock__realtime_ns()
 							       : w->engine->recording.last_ns);
+}
+
+/*
+ * Where several share a file: the others' packets count to its time, too. One that is held up by
+ * another, who may in turn wait for the judge, has told all that is as old as that.
+ */
+static void note_others(struct worker *w)
+{
+	const struct tl_source *port = w->sources[0];
+	const struct shared_span span = shared_port__span(port);
+
+	if (span.newest_ns > w->merge.last_ns)
+		w->merge.last_ns = span.newest_ns;
+	if (shared_port__is_held_up(port) && span.newest_ns >= tl_load_relaxed(&w->watermark_ns))
+		tl_store_release(&w->watermark_ns, span.newest_ns + 1);
+	if (w->index)
+		return;
+	tl_store_relaxed(&w->engine->first_packet_ns, span.first_ns);
+	tl_store_relaxed(&w->engine->last_packet_ns, span.last_ns);
 }
 
 static void wait_for_packets(struct worker *w)
@@ -551,14 +574,17 @@ static void loop(struct worker *w)
 {
 	while (!engine__stopping(w->engine)) {
 		int filled = merge__fill(&w->merge);
-		bool few = filled < (int)TL_BATCH_MAX;
+		bool few = filled < (int)TL_BATCH_MAX, ended;
 
 		if (filled < 0) {
 			w->error = filled;
 			tl_engine__stop(w->engine);
 			break;
 		}
-		if (!run_batches(w) && !filled && merge__ended(&w->merge))
+		ended = !run_batches(w) && !filled && merge__ended(&w->merge);
+		if (w->engine->shared)
+			note_others(w);
+		if (ended)
 			break;
 		/* A file has no more to give by waiting; a ring gives more at once after it. */
 		if (w->engine->live ? few : !filled)

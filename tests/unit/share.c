@@ -7,26 +7,6 @@
 #include "run/share.h"
 #include "tapline/decode.h"
 
-/* Whose it is; exactly one of `count` must say so. */
-static uint32_t owner_of(const struct tl_packet *packet, uint32_t count)
-{
-	struct tl_layers layers;
-	uint32_t owner = UINT32_MAX;
-
-	tl_decode(packet, &layers);
-	for (uint32_t i = 0; i < count; i++) {
-		struct share share = { .index = i, .count = count };
-
-		if (!share__has(&share, packet, &layers))
-			continue;
-		cr_assert(!share__is_anothers(&share, packet), "nobody leaves out its own");
-		cr_assert_eq(owner, UINT32_MAX, "one owner");
-		owner = i;
-	}
-	cr_assert_neq(owner, UINT32_MAX, "an owner");
-	return owner;
-}
-
 static uint32_t owner_of_tcp(const char *src, const char *dst, uint16_t port, uint32_t count)
 {
 	uint8_t bytes[256];
@@ -35,7 +15,7 @@ static uint32_t owner_of_tcp(const char *src, const char *dst, uint16_t port, ui
 			       &(struct pb_tcp){ .src_port = port, .dst_port = 80 },
 			       (struct pb_payload){ "x", 1 });
 
-	return owner_of(&packet, count);
+	return share__owner(&packet, count);
 }
 
 Test(share, what_two_hosts_say_has_one_owner)
@@ -80,7 +60,7 @@ Test(share, a_fragment_and_an_icmp_error_go_where_their_packet_goes)
 		inner = pb__tcp_packet(quoted, &(struct pb_ip){ .src = client, .dst = "10.9.9.9" },
 				       &(struct pb_tcp){ .src_port = 1025, .dst_port = 80 },
 				       (struct pb_payload){ "x", 1 });
-		owner = owner_of(&inner, 3);
+		owner = share__owner(&inner, 3);
 
 		b = pb__start(bytes, sizeof(bytes));
 		pb__ethernet(&b);
@@ -91,7 +71,7 @@ Test(share, a_fragment_and_an_icmp_error_go_where_their_packet_goes)
 					    .fragment_offset = 1480 });
 		pb__bytes(&b, "some", 4);
 		packet = pb__packet(&b, 1, 1);
-		cr_expect_eq(owner_of(&packet, 3), owner, "a fragment of UDP");
+		cr_expect_eq(share__owner(&packet, 3), owner, "a fragment of UDP");
 
 		b = pb__start(bytes, sizeof(bytes));
 		pb__ethernet(&b);
@@ -99,7 +79,7 @@ Test(share, a_fragment_and_an_icmp_error_go_where_their_packet_goes)
 		pb__icmp(&b, 3, 1, 0);
 		pb__bytes(&b, quoted + 14, 28); /* a router's, of the packet's first bytes */
 		packet = pb__packet(&b, 1, 1);
-		cr_expect_eq(owner_of(&packet, 3), owner, "an ICMP error");
+		cr_expect_eq(share__owner(&packet, 3), owner, "an ICMP error");
 	}
 }
 
@@ -110,5 +90,5 @@ Test(share, what_is_no_ip_is_the_first_ones)
 		.data = bytes, .caplen = 60, .wirelen = 60, .linktype = TL_LINKTYPE_ETHERNET
 	};
 
-	cr_expect_eq(owner_of(&arp, 4), 0u);
+	cr_expect_eq(share__owner(&arp, 4), 0u);
 }

@@ -105,7 +105,7 @@ struct tl_source_file_opts {
 int tl_source_file__create(const struct tl_source_file_opts *opts, struct tl_error *ret_error,
 			   struct tl_source **ret_source);
 
-/* Bytes of a plain file, which can be read twice at a time; 0: a pipe, compressed, or no file. */
+/* Bytes of a plain file; 0: a pipe, compressed, or no file. */
 uint64_t tl_source_file__plain_bytes(const char *path);
 
 /* The interfaces seen so far; the list only grows. Borrowed until the source is destroyed. */
