@@ -21,6 +21,7 @@
 #include "core/http.h"
 #include "core/text.h"
 #include "tapline/cursor.h"
+#include "tapline/fetch.h"
 
 #define PROTO_TCP 6
 
@@ -544,12 +545,30 @@ static void worker_fini(void *state)
 	free(w->connection);
 }
 
+/* Thousands of connections are in no near cache: all of the batch's are asked for at once. */
+static void fetch_connections(const struct worker *w, const struct tl_analyzer_batch *b,
+			      size_t flow_offset)
+{
+	for (uint64_t left = b->wanted; left;) {
+		const uint32_t i = tl_analyzer_batch__next(&left);
+		const struct flow_state *fs = tl_analyzer_batch__flow_state(b, i, flow_offset);
+		const struct connection *c;
+
+		if (!fs->connection)
+			continue;
+		c = &w->connection[fs->connection - 1];
+		tl_fetch(c);
+		tl_fetch(&c->side[b->batch->lookup[i].ret_side].stream);
+		tl_fetch(&c->side[b->batch->lookup[i].ret_side].parser.last_ns);
+	}
+}
+
 static void batch(void *state, const struct tl_analyzer_batch *b, size_t flow_offset)
 {
 	struct worker *w = state;
-
 	uint64_t left = b->wanted;
 
+	fetch_connections(w, b, flow_offset);
 	while (left) {
 		const uint32_t i = tl_analyzer_batch__next(&left);
 		const struct tl_packet *packet = &b->batch->packet[i];

@@ -19,16 +19,16 @@ struct tl_address {
 /* `ip`: of the packet's innermost IP header, source or destination; the version must not be 0. */
 static inline struct tl_address tl_address__of(const struct tl_layers *layers, const uint8_t *ip)
 {
-	struct tl_address a = { .ip_version = layers->ip_version };
+	const unsigned high = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 32 : 0;
+	uint64_t words[2];
 	uint32_t v4;
 
-	if (layers->ip_version == 6) {
-		memcpy(a.ip, ip, sizeof(a.ip));
-	} else {
+	if (layers->ip_version != 6) {
 		memcpy(&v4, ip, sizeof(v4));
-		memcpy(&a.ip[0], &(const uint32_t[2]){ v4, 0 }, sizeof(a.ip[0]));
+		return (struct tl_address){ { (uint64_t)v4 << high, 0 }, layers->ip_version };
 	}
-	return a;
+	memcpy(words, ip, sizeof(words));
+	return (struct tl_address){ { words[0], words[1] }, layers->ip_version };
 }
 
 static inline struct tl_address tl_address__of_endpoint(const struct tl_endpoint *endpoint)

@@ -268,6 +268,8 @@ static void fetch_states(const struct worker *w, uint32_t from, uint32_t n)
 			memset(state, 0, w->slab_stride);
 		else
 			tl_fetch_near(state, w->slab_stride);
+		/* the look-up needs the lines before */
+		tl_fetch(&l->ret_flow->first_ns);
 	}
 }
 
