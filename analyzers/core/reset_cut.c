@@ -210,6 +210,10 @@ void reset_cut__after(const struct step *s)
 	struct reset_report *r = &c->report;
 	bool is_news = s->segment->verdict == TL_VERDICT_NEW || s->segment->acked_bytes;
 
+	if (s->side == c->side && s->layers->tcp_flags & TL_TCP_ACK) {
+		c->is_overtaken = true;
+		c->late_ack = s->layers->ack;
+	}
 	if (s->side != c->side) {
 		c->tried_again |= !!(s->layers->tcp_flags & TL_TCP_SYN);
 		/* On its way when the RST was sent. */
@@ -292,6 +296,17 @@ void reset_cut__conclude(struct worker *w, struct flow_state *fs, const struct t
 	fs->cut = 0;
 }
 
+/*
+ * A RST that overtook its sender's last ACKs (several processors, several links) finds the
+ * connection, and closes it; each ACK that comes to the peer behind it is answered by a RST with
+ * that ACK's number, and without one of its own (RFC 9293, 3.10.7.1).
+ */
+static bool is_answer_to_overtaken(const struct step *s, const struct cut *c)
+{
+	return c->is_overtaken && !(s->layers->tcp_flags & TL_TCP_ACK) &&
+	       s->layers->seq == c->late_ack;
+}
+
 void reset_cut__rst(const struct step *s)
 {
 	struct flow_state *fs = s->fs;
@@ -310,6 +325,6 @@ void reset_cut__rst(const struct step *s)
 		c->report.rst_count++;
 	reset_cut__prove_rst(s, &c->report);
 	if (s->side != c->side && tl_span_ns(c->report.rst_ns, s->now_ns) < BOTH_NS &&
-	    s->segment->rst_fit == TL_RST_EXACT)
+	    s->segment->rst_fit == TL_RST_EXACT && !is_answer_to_overtaken(s, c))
 		c->report.doubts |= RESET_DOUBT_BOTH;
 }

@@ -65,9 +65,11 @@ struct cut {
 	uint16_t next_free; /* index + 1 */
 	uint8_t side;
 	bool to_syn, had_fin, established;
-	bool tried_again; /* the client repeated its SYN after the RST */
-	bool is_parting;  /* the client's, of TLS: see is_parting() */
-	uint8_t speaker;  /* as in the flow, when the RST came */
+	bool tried_again;  /* the client repeated its SYN after the RST */
+	bool is_parting;   /* the client's, of TLS: see is_parting() */
+	uint8_t speaker;   /* as in the flow, when the RST came */
+	bool is_overtaken; /* an ACK of the same side came after it: `late_ack`, of the newest */
+	uint32_t late_ack;
 	struct reset_report report;
 };
 

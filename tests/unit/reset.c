@@ -326,6 +326,40 @@ Test(reset, in_the_names_of_both_at_once)
 	cr_expect_str_eq(bed__detail_string(only("tcp.reset"), "sender"), "middlebox");
 }
 
+/* The client leaves; its RST passes the tap, and reaches the server, before two of its ACKs. */
+static void leave_and_overtake(bool is_answered_as_it_should_be)
+{
+	struct talk t = talk__open(b, &pair, 0);
+	uint32_t from;
+
+	talk__up(&t, 100, 200);
+	from = t.down;
+	for (uint32_t i = 0; i < 4; i++)
+		talk__data(&t, 120 + i, SERVER, 1000);
+	talk__send(&t, AT(125, CLIENT), BED_ACK(t.up, from + 1000), NO_X);
+	talk__rst(&t, 126, CLIENT, NO_X);
+	talk__send(&t, AT(126, CLIENT), BED_ACK(t.up, from + 2000), NO_X);
+	talk__send(&t, AT(126, CLIENT), BED_ACK(t.up, from + 4000), NO_X);
+	talk__send(&t, AT(127, SERVER), BED_RST(from + 2000), NO_X);
+	if (is_answered_as_it_should_be)
+		talk__send(&t, AT(127, SERVER), BED_RST(from + 4000), NO_X);
+	else
+		talk__rst(&t, 127, SERVER, NO_X);
+	bed__end(b);
+}
+
+Test(reset, one_that_overtook_its_acks_is_answered_by_others)
+{
+	leave_and_overtake(true);
+	cr_expect_null(bed__only(b, "tcp.reset"), "the client had all, and left");
+}
+
+Test(reset, an_ack_in_the_answer_is_a_box)
+{
+	leave_and_overtake(false);
+	cr_expect_str_eq(bed__detail_string(only("tcp.reset"), "sender"), "middlebox");
+}
+
 Test(reset, number_out_of_the_window)
 {
 	struct talk t = talk__open(b, &pair, 0);
