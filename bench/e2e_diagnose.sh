@@ -29,6 +29,7 @@ die() {
 timed() { # MIX PROGRAM COMMAND…
 	local mix=$1 program=$2
 	shift 2
+	cat "$OUT/capture.pcap" >/dev/null # from memory, whoever reads it
 	command time -f '%e %U %S %M' -o "$OUT/time" "$@" >/dev/null 2>"$OUT/err" ||
 		die "$program failed: $(tail -n 1 "$OUT/err")"
 	awk -v mix="$mix" -v program="$program" '{ print mix, program, $1, $2 + $3, $4 }' "$OUT/time"
@@ -61,6 +62,7 @@ for mix in $MIXES; do
 	"$TAPLINE" bench --write "$OUT/capture.pcap" --packets "$PACKETS" --flows "$FLOWS" \
 		--protocols "$mix" --size imix --new-flows 0.01 --rate 1000000 >/dev/null 2>&1 ||
 		die "the capture could not be made"
+	sync "$OUT/capture.pcap"
 	for ((round = 0; round < ROUNDS; round++)); do
 		timed "$mix" tapline "$TAPLINE" diagnose -r "$OUT/capture.pcap"
 		timed "$mix" one_reader "$TAPLINE" diagnose --workers 1 -r "$OUT/capture.pcap"
