@@ -30,7 +30,8 @@
 #define SHED_ABOVE_PERCENT  75 /* of the ring: from here on packets are recorded only */
 #define SHED_BELOW_PERCENT  40
 #define ROOM_SPINS	    1000u
-#define HEADER_BYTES	    128u /* from Ethernet to the first bytes of the payload */
+#define ROOM_NAPS_STOPPING  100000u /* two seconds: the judge hears all, unless it never ran */
+#define HEADER_BYTES	    128u    /* from Ethernet to the first bytes of the payload */
 
 /* --- observations -------------------------------------------------------------------------- */
 
@@ -45,7 +46,8 @@ static struct tl_observation *wait_for_room(struct worker *w)
 
 	if (w->engine->shared)
 		tl_store_release(&w->watermark_ns, w->newest_observation_ns + 1);
-	for (uint32_t turn = 0; !slot && !engine__stopping(w->engine); turn++) {
+	for (uint32_t turn = 0;
+	     !slot && (turn < ROOM_NAPS_STOPPING || !engine__stopping(w->engine)); turn++) {
 		if (turn < ROOM_SPINS)
 			tl_cpu_relax();
 		else
