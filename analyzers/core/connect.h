@@ -151,6 +151,7 @@ struct connect_group {
 	bool is_stuck;		/* the program behind the port left others waiting as well */
 	bool is_knock;		/* its client sent lone SYNs to other ports of the server, too */
 	bool is_refused_unseen; /* the service refuses all the others */
+	bool is_host_gone;	/* a router says so of other attempts */
 	uint32_t generation;	/* grows with each use of the slot */
 	uint16_t next;		/* of the hash chain */
 	uint64_t at_ns;		/* newest occurrence */
@@ -199,6 +200,10 @@ bool connect_loopback_twin(const struct tl_endpoint *of, struct tl_endpoint *ret
 /* Who wants to connect repeats its SYN. One SYN each to several ports is a knock, or a scan. */
 bool connect_groups__is_knock(const struct connect_group *groups, uint32_t count,
 			      const struct connect_group *g);
+/* ICMP errors are limited to a few a second: of some SYNs a router does not say that the host is
+ * unreachable (RFC 1812, 4.3.2.8). */
+bool connect_groups__is_host_gone(const struct connect_group *groups, uint32_t count,
+				  const struct connect_group *g);
 /* Of a service that refuses all the others the mirror may not have shown a RST. */
 bool connect_groups__is_refused_unseen(const struct connect_group *groups, uint32_t count,
 				       const struct connect_group *g);

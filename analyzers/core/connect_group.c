@@ -17,6 +17,11 @@
 
 #define UNSEEN_ONE_IN 10u
 
+#define GONE_NS 10000000000ull /* of a router's word */
+
+/* RFC 792, RFC 4443: no route to the net; the host does not answer on its own link */
+enum { ICMP_NET = 0, ICMP_HOST = 1, ICMP6_NO_ROUTE = 0, ICMP6_ADDRESS = 3 };
+
 #define KNOCKS	 3u
 #define KNOCK_NS 30000000000ull
 
@@ -229,6 +234,33 @@ bool connect_groups__is_refused_unseen(const struct connect_group *groups, uint3
 		    o->key.scope == CONNECT_SCOPE_SERVICE && o->key.port == g->key.port &&
 		    !memcmp(o->key.server, g->key.server, sizeof(o->key.server)) &&
 		    o->flows >= UNSEEN_ONE_IN * g->flows)
+			return true;
+	}
+	return false;
+}
+
+static bool says_host_is_gone(const struct connect_group *g)
+{
+	const uint8_t code = g->key.icmp_code;
+
+	if (!g->used || g->key.kind != CONNECT_KIND_UNREACHABLE ||
+	    g->key.scope == CONNECT_SCOPE_CLIENT)
+		return false;
+	return g->reporter_version == 6 ? code == ICMP6_NO_ROUTE || code == ICMP6_ADDRESS
+					: code == ICMP_NET || code == ICMP_HOST;
+}
+
+bool connect_groups__is_host_gone(const struct connect_group *groups, uint32_t count,
+				  const struct connect_group *g)
+{
+	if (g->key.kind != CONNECT_KIND_NO_ANSWER || g->key.scope == CONNECT_SCOPE_CLIENT)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct connect_group *o = &groups[i];
+
+		if (says_host_is_gone(o) &&
+		    tl_endpoint__same_host(&o->subject.server, &g->subject.server) &&
+		    g->first_ns <= o->last_ns + GONE_NS && o->first_ns <= g->last_ns + GONE_NS)
 			return true;
 	}
 	return false;

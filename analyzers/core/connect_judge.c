@@ -252,7 +252,9 @@ static bool is_seen_anew(const struct connect_judge *j, const struct connect_gro
 {
 	return is_in_outage(j, g) != g->in_outage || is_stuck(j, g) != g->is_stuck ||
 	       connect_groups__is_knock(j->group, j->group_top, g) != g->is_knock ||
-	       connect_groups__is_refused_unseen(j->group, j->group_top, g) != g->is_refused_unseen;
+	       connect_groups__is_refused_unseen(j->group, j->group_top, g) !=
+		       g->is_refused_unseen ||
+	       connect_groups__is_host_gone(j->group, j->group_top, g) != g->is_host_gone;
 }
 
 static void tell(struct connect_judge *j, struct connect_group *g)
@@ -278,6 +280,7 @@ static void tell(struct connect_judge *j, struct connect_group *g)
 	g->is_stuck = is_stuck(j, g);
 	g->is_knock = connect_groups__is_knock(j->group, j->group_top, g);
 	g->is_refused_unseen = connect_groups__is_refused_unseen(j->group, j->group_top, g);
+	g->is_host_gone = connect_groups__is_host_gone(j->group, j->group_top, g);
 	f = tl_findings__begin(j->view.findings, connect_words__kind(g->key.kind), &g->key,
 			       sizeof(g->key), &is_new);
 	connect_words__write(g, j->view.facts, f);

@@ -390,6 +390,12 @@ static void weigh(const struct words *w, struct tl_finding *f)
 		tl_finding__counter_evidence(f, 0, g->last_ns,
 					     "service.crash tells why: the service was down");
 	}
+	if (g->is_host_gone) {
+		f->severity = TL_INFO;
+		tl_finding__counter_evidence(
+			f, 0, g->last_ns,
+			"connect.unreachable tells why: a router says so, but not of each SYN");
+	}
 	if (g->accepted && g->key.kind != CONNECT_KIND_QUEUE_OVERFLOW)
 		tl_finding__counter_evidence(f, 0, g->last_ns,
 					     "%llu other connections to this service succeeded",
