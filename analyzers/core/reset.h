@@ -147,6 +147,8 @@ uint32_t reset_identity__doubts(const struct reset_identity *id, const struct tl
 				const struct tl_layers *layers);
 /* From 2 on the RST is taken for another's. */
 unsigned reset_identity__weigh(uint32_t doubts);
+/* One of those that its other packets came with. */
+bool reset_identity__has_ttl(const struct reset_identity *id, uint8_t ttl);
 
 /* --- last words (core/reset_parting.c) ------------------------------------------------------- */
 

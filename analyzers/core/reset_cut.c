@@ -299,12 +299,19 @@ void reset_cut__conclude(struct worker *w, struct flow_state *fs, const struct t
 /*
  * A RST that overtook its sender's last ACKs (several processors, several links) finds the
  * connection, and closes it; each ACK that comes to the peer behind it is answered by a RST with
- * that ACK's number, and without one of its own (RFC 9293, 3.10.7.1).
+ * that ACK's number, and without one of its own (RFC 9293, 3.10.7.1). Where it overtook them behind
+ * the tap, what is left to see is a peer that was sending, and a RST from as far as its data.
  */
 static bool is_answer_to_overtaken(const struct step *s, const struct cut *c)
 {
-	return c->is_overtaken && !(s->layers->tcp_flags & TL_TCP_ACK) &&
-	       s->layers->seq == c->late_ack;
+	const struct side *own = &s->fs->side[s->side];
+
+	if (s->layers->tcp_flags & TL_TCP_ACK)
+		return false;
+	if (c->is_overtaken && s->layers->seq == c->late_ack)
+		return true;
+	return c->speaker == s->side + 1u && tl_span_ns(own->data_ns, c->report.rst_ns) < BOTH_NS &&
+	       reset_identity__has_ttl(&own->identity, s->layers->ttl);
 }
 
 void reset_cut__rst(const struct step *s)

@@ -27,12 +27,17 @@ static uint32_t mac_of(const struct tl_packet *packet, const struct tl_layers *l
 	return (uint32_t)tl_text__hash(0, c.at, 6) | 1;
 }
 
-static void learn_ttl(struct reset_identity *id, uint8_t ttl)
+bool reset_identity__has_ttl(const struct reset_identity *id, uint8_t ttl)
 {
 	for (uint8_t i = 0; i < id->ttl_count; i++)
 		if (id->ttl[i] == ttl)
-			return;
-	if (id->ttl_count < sizeof(id->ttl))
+			return true;
+	return false;
+}
+
+static void learn_ttl(struct reset_identity *id, uint8_t ttl)
+{
+	if (!reset_identity__has_ttl(id, ttl) && id->ttl_count < sizeof(id->ttl))
 		id->ttl[id->ttl_count++] = ttl;
 }
 

@@ -203,6 +203,32 @@ Test(reset_sender, an_ack_in_the_answer_is_a_box)
 	cr_expect_str_eq(bed__detail_string(only("tcp.reset"), "sender"), "middlebox");
 }
 
+/* The same, but the tap shows the ACKs in their order. */
+static void leave_and_overtake_behind(uint8_t ttl)
+{
+	struct talk t = talk__open(b, &pair, 0);
+
+	talk__up(&t, 100, 200);
+	for (uint32_t i = 0; i < 4; i++)
+		talk__data(&t, 120 + i, SERVER, 1000);
+	talk__ack(&t, 125, CLIENT, NO_X);
+	talk__rst(&t, 126, CLIENT, NO_X);
+	talk__send(&t, AT(127, SERVER), BED_RST(t.down), (struct fault_extra){ .ttl = ttl });
+	bed__end(b);
+}
+
+Test(reset_sender, acks_that_were_overtaken_behind_the_tap_are_answered_as_well)
+{
+	leave_and_overtake_behind(0);
+	cr_expect_null(bed__only(b, "tcp.reset"));
+}
+
+Test(reset_sender, from_elsewhere_it_is_a_box)
+{
+	leave_and_overtake_behind(61);
+	cr_expect_str_eq(bed__detail_string(only("tcp.reset"), "sender"), "middlebox");
+}
+
 Test(reset_sender, number_out_of_the_window)
 {
 	struct talk t = talk__open(b, &pair, 0);
