@@ -63,8 +63,7 @@ struct dns_judge {
 	struct dns_answer_table answers;
 };
 
-/* --- answers -----------------------------------------------------------------------------------
- */
+/* --- answers --------------------------------------------------------------------------------- */
 
 static bool same_question(const struct dns_question *a, const struct dns_question *b)
 {

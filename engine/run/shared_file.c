@@ -12,11 +12,11 @@
 #include "tapline/engine.h"
 #include "tapline/ticks.h"
 
-#define PIECES	      16u /* a power of two */
-#define PIECE_PACKETS 512u
-#define AHEAD	      2u /* pieces that a port likes to have before it */
-#define SPINS	      256u
-#define NAP_NS	      20000
+#define PIECES	   16u	/* a power of two */
+#define PIECE_ROOM 512u /* packets */
+#define AHEAD	   2u	/* pieces that a port likes to have before it */
+#define SPINS	   256u
+#define NAP_NS	   20000
 
 /* The time goes over a tick (tapline/ticks.h) with the packet at that place in the file's order. */
 struct step {
@@ -30,9 +30,9 @@ struct piece {
 	uint64_t total;			    /* of the file, up to here */
 	struct shared_span span;
 	uint32_t steps;
-	struct step step[PIECE_PACKETS];
-	uint32_t place[PIECE_PACKETS]; /* of each packet, in the piece as the file has it */
-	struct tl_packet packet[PIECE_PACKETS];
+	struct step step[PIECE_ROOM];
+	uint32_t place[PIECE_ROOM]; /* of each packet, in the piece as the file has it */
+	struct tl_packet packet[PIECE_ROOM];
 };
 
 struct port {
@@ -56,8 +56,8 @@ struct shared_file {
 	pthread_mutex_t lock; /* of all that reads on, which is what follows */
 	uint64_t settled;     /* pieces that all ports have given back */
 	struct tl_ticks ticks;
-	struct tl_packet packet[PIECE_PACKETS];
-	uint8_t owner[PIECE_PACKETS];
+	struct tl_packet packet[PIECE_ROOM];
+	uint8_t owner[PIECE_ROOM];
 
 	uint64_t filled TL_CACHE_ALIGNED; /* pieces so far */
 	int ended;			  /* -errno of the file's last poll */
@@ -162,7 +162,7 @@ static bool read_on(struct shared_file *s)
 		return false;
 	if (s->ended)
 		return true;
-	n = tl_source__poll(s->file, s->packet, PIECE_PACKETS);
+	n = tl_source__poll(s->file, s->packet, PIECE_ROOM);
 	if (n < 0)
 		tl_store_release(&s->ended, n);
 	if (n <= 0)

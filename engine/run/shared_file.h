@@ -11,8 +11,8 @@
  * - A worker reads one piece further ahead than it needs, unless another is at it: so while one
  *   reads the others have something to do. The lock is taken once a piece, of some hundreds of
  *   packets, and waited for only by who has nothing.
- * - Time goes on alike for all: where a packet, whosever it is, brings a tick (tapline/ticks.h),
- *each port stops, and has that packet's time for its watermark, before it goes on.
+ * - Time goes on alike for all: where a packet, whosever it is, brings a tick (tapline/ticks.h), a
+ *   port stops, and has that packet's time for its watermark, before it goes on.
  * - A slot of the ring is used again when all ports have passed it and given its packets back. A
  *   port that is so far behind holds the others up, so nobody may wait for a port that waits for
  *   room (shared_port__is_held_up): worker.c says then that it has told all.
